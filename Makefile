@@ -1,0 +1,31 @@
+# `make reproduce` and `make test` are all a fresh clone needs; both set up .venv first, once.
+PYTHON ?= python3
+export DVC_NO_ANALYTICS := 1
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: reproduce test setup lock clean
+
+reproduce: setup
+	dvc repro
+
+test: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest -n auto
+
+setup: .venv/installed
+
+# The stamp is written last: an interrupted set-up starts again.
+.venv/installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+# Exact pins for every platform, from the direct dependencies in pyproject.toml.
+lock: setup
+	uv pip compile --universal --quiet --extra dev --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,1 @@
+"""Image classification: data, networks, training, metrics and figures, as plain functions."""

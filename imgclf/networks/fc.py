@@ -1,0 +1,35 @@
+"""A fully connected network with one hidden layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from imgclf.settings import STRICT
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FC:
+    """Flatten, Linear, ReLU, Linear; Xavier-uniform weights on both linear layers."""
+
+    hidden: Annotated[int, Field(ge=1)] = 512
+    """Width of the hidden layer."""
+
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+        """Return the network for images of `shape` (C, H, W): (N, C, H, W) to (N, num_classes)."""
+        from torch import nn
+
+        channels, height, width = shape
+        network = nn.Sequential()
+        network.add_module("flatten", nn.Flatten())
+        network.add_module("fc1", nn.Linear(channels * height * width, self.hidden))
+        network.add_module("relu", nn.ReLU())
+        network.add_module("fc2", nn.Linear(self.hidden, num_classes))
+        for layer in (network.fc1, network.fc2):
+            nn.init.xavier_uniform_(layer.weight)
+        return network

@@ -1,0 +1,73 @@
+"""LeNet-5 and its variations.
+
+After LeCun et al., "Gradient-based learning applied to document recognition", 1998,
+http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf, with the third convolution and a plain linear
+output as usually taught.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from imgclf.errors import UserError
+from imgclf.settings import STRICT
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+Channels = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LeNet5:
+    """Three 5x5 convolutions and two linear layers; Xavier-uniform weights on the linear ones."""
+
+    activation: Literal["tanh", "relu", "leaky_relu"] = "tanh"
+    """Follows each convolution and the first linear layer."""
+    channels: tuple[Channels, Channels, Channels] = (6, 16, 120)
+    """Output channels of the three convolutions."""
+    pooling: Literal["avg", "max"] = "avg"
+    """2x2 pooling after the first and the second convolution."""
+    batchnorm: bool = False
+    """Batch normalisation between each convolution and its activation."""
+    dropout: bool = False
+    """Dropout of 0.3 after the first linear layer."""
+
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+        """Return the network for images of `shape` (C, H, W): (N, C, H, W) to (N, num_classes).
+
+        Raises `UserError` for images smaller than 28x28: the third convolution needs 5x5 inputs.
+        """
+        from torch import nn
+
+        if min(shape[1:]) < 28:
+            raise UserError(
+                f"network lenet5 needs images of at least 28x28 pixels, got {shape[1]}x{shape[2]}"
+            )
+        activation = {"tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}[self.activation]
+        pooling = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}[self.pooling]
+        network = nn.Sequential()
+        before = shape[0]
+        for number, channels in enumerate(self.channels, start=1):
+            padding = 2 if number == 1 else 0
+            network.add_module(f"conv{number}", nn.Conv2d(before, channels, 5, padding=padding))
+            if self.batchnorm:
+                network.add_module(f"norm{number}", nn.BatchNorm2d(channels))
+            network.add_module(f"activation{number}", activation())
+            if number < 3:
+                network.add_module(f"pool{number}", pooling(2))
+            before = channels
+        height, width = ((side // 2 - 4) // 2 - 4 for side in shape[1:])
+        network.add_module("flatten", nn.Flatten())
+        network.add_module("fc1", nn.Linear(before * height * width, 84))
+        if self.dropout:
+            network.add_module("dropout", nn.Dropout(0.3))
+        network.add_module("activation4", activation())
+        network.add_module("fc2", nn.Linear(84, num_classes))
+        for layer in (network.fc1, network.fc2):
+            nn.init.xavier_uniform_(layer.weight)
+        return network

@@ -1,0 +1,68 @@
+"""How every settings dataclass is read: strictly, and with errors of one line."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from imgclf.errors import UserError
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+T = TypeVar("T")
+
+
+def unknown(where: str, name: object, known: Iterable[str]) -> UserError:
+    """Return the error for `name`, given at `where`, which is not one of `known`."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return UserError(f"{where}: {name!r} is unknown; {hint}Allowed: {', '.join(known)}")
+
+
+def read(settings: type[T], values: object, where: str) -> T:
+    """Return `settings`, a dataclass, made from the mapping `values`.
+
+    Raises `UserError` for the first unknown key, wrong type or value out of range; `where` is
+    the dotted path of `values` in the parameters file ("" at its top).
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{where or 'parameters'}: {values!r} is not a mapping of keys to values")
+    try:
+        # As JSON, because strict Python input would have to hold dataclasses, not mappings.
+        return TypeAdapter(settings).validate_json(json.dumps(values, default=str))
+    except TypeError as error:
+        raise UserError(f"{where or 'parameters'}: {error}") from None
+    except ValidationError as error:
+        raise _explain(error.errors()[0], settings, where) from None
+
+
+def _explain(problem: Any, settings: type, where: str) -> UserError:
+    path = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        fields = settings.__dataclass_fields__  # type: ignore[attr-defined]
+        for part in problem["loc"][:-1]:
+            fields = fields[part].type.__dataclass_fields__
+        return unknown(path.rpartition(".")[0] or "parameters", problem["loc"][-1], fields)
+    if problem["type"] in ("missing", "missing_argument"):
+        return UserError(f"{path}: is missing")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return UserError(f"{path}: {problem['input']!r} is not allowed: {message}")
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return the parameters in `text`, read as DVC reads them (YAML 1.2: 1e-3 is a number).
+
+    Raises `UserError` if it is not YAML, or not a mapping.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise UserError(f"parameters are not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"parameters: {values!r} is not a mapping of keys to values")
+    return values

@@ -1,0 +1,92 @@
+"""The training loop, an epoch at a time, so that its caller can save what it likes in between."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imgclf.batches import Batches
+from imgclf.errors import UserError
+from imgclf.losses import LOSSES
+from imgclf.optimizers import OPTIMIZERS, SCHEDULERS
+from imgclf.params import TrainingSettings
+
+
+class Trainer:
+    """A network on its way through its epochs.
+
+    The order of the images and the random numbers of dropout depend on the seed and the epoch
+    alone. A trainer that is made anew and given another's `state_dict` goes on exactly as that
+    one would have.
+    """
+
+    def __init__(self, network: nn.Module, data: Batches, settings: TrainingSettings) -> None:
+        self.network = network
+        self.data = data
+        self.settings = settings
+        self.loss = LOSSES[settings.loss]
+        self.steps_per_epoch = -(-len(data) // settings.batch_size)
+        self.optimizer = OPTIMIZERS[settings.optimizer](network.parameters(), settings)
+        schedule = SCHEDULERS[settings.scheduler.name]
+        self.schedule = schedule(self.optimizer, settings, self.steps_per_epoch * settings.epochs)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next optimiser step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later epochs depend on."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the `state_dict` of another trainer."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+    def run_epoch(
+        self, epoch: int, after_step: Callable[[Tensor], None] = lambda _: None
+    ) -> tuple[float, float]:
+        """Train for one epoch, numbered from 1; call `after_step` with each batch's mean loss.
+
+        Returns the mean loss and the accuracy over the images, each as it was when its batch was
+        trained on. Raises `UserError` if a loss is not finite.
+        """
+        random = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.data), generator=random).to(self.data.labels.device)
+        torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+        batches = order.split(self.settings.batch_size)
+        losses, hits = zip(*(self._step(batch, after_step) for batch in batches), strict=True)
+
+        # Looking at every loss as it comes would make a GPU wait for each.
+        by_step = torch.stack(losses).double()
+        if not by_step.isfinite().all():
+            step = int((~by_step.isfinite()).nonzero()[0]) + 1
+            raise UserError(
+                f"the loss is {float(by_step[step - 1])} in epoch {epoch}, step {step} of "
+                f"{len(batches)}: try a lower lr (now {self.settings.lr:g}), another optimizer "
+                f"or loss, or scaling: standard"
+            )
+        sizes = torch.tensor([len(batch) for batch in batches], device=by_step.device)
+        mean_loss = float((by_step * sizes).sum() / sizes.sum())
+        return mean_loss, float(torch.stack(hits).sum()) / len(self.data)
+
+    def _step(
+        self, batch: Tensor, after_step: Callable[[Tensor], None]
+    ) -> tuple[Tensor, Tensor]:
+        self.network.train()
+        images, labels = self.data.take(batch)
+        logits = self.network(images)
+        loss = self.loss(logits, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        after_step(loss.detach())
+        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()

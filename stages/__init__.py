@@ -1,0 +1,1 @@
+"""One script per DVC stage: parameters and files in, files out."""

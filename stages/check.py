@@ -1,0 +1,28 @@
+"""Check all of params.yaml before any stage deletes or computes anything.
+
+Reads params.yaml; writes a constant, so that a changed parameter reruns this stage (a fraction of
+a second) and then only the stages that use the parameter.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from imgclf import params
+from imgclf.errors import exit_code
+from imgclf.files import write
+
+
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+
+    params.parse(args.params.read_text(encoding="utf-8"))
+    write(args.output, "params.yaml is valid\n")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
