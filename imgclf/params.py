@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from imgclf import settings
-from imgclf.datasets import DATASETS, DataSettings
+from imgclf.data_settings import DataSettings
 from imgclf.errors import UserError
 from imgclf.networks import NETWORKS, Network
 from imgclf.settings import STRICT
@@ -95,14 +95,11 @@ def parse(text: str) -> Params:
         if not isinstance(values[name], dict):
             raise UserError(f"{name}: {values[name]!r} is not a mapping of each {kind} to its keys")
     defaults = settings.read(TrainingSettings, shared, "")
-    for name in values["data"]:
-        if name not in DATASETS:
-            raise settings.unknown("data", name, DATASETS)
     data = {
         name: settings.read(DataSettings, entry, f"data.{name}")
         for name, entry in values["data"].items()
     }
-    zoo = {name: _model(name, entry, defaults) for name, entry in values["zoo"].items()}
+    zoo = {name: _model(name, entry, defaults, data) for name, entry in values["zoo"].items()}
     params = Params(
         datasets=_names("datasets", values["datasets"], data),
         models=_names("models", values["models"], zoo),
@@ -124,13 +121,15 @@ def _names(key: str, values: object, known: Mapping[str, object]) -> list[str]:
     return values
 
 
-def _model(name: str, entry: object, defaults: TrainingSettings) -> Model:
+def _model(
+    name: str, entry: object, defaults: TrainingSettings, data: Mapping[str, DataSettings]
+) -> Model:
     where = f"zoo.{name}"
     if not isinstance(name, str) or not name.isidentifier():
         raise UserError(f"{where}: a model's name is letters, digits and underscores")
     if not isinstance(entry, dict):
         raise UserError(f"{where}: {entry!r} is not a mapping of keys to values")
-    for key, known in (("dataset", DATASETS), ("network", NETWORKS)):
+    for key, known in (("dataset", data), ("network", NETWORKS)):
         if key not in entry:
             raise UserError(f"{where}.{key}: is missing")
         if not isinstance(entry[key], str) or entry[key] not in known:

@@ -61,11 +61,12 @@ class Trainer:
         random = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.data), generator=random).to(self.data.labels.device)
         torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+        self.network.train()
         batches = order.split(self.settings.batch_size)
         losses, hits = zip(*(self._step(batch, after_step) for batch in batches), strict=True)
 
         # Looking at every loss as it comes would make a GPU wait for each.
-        by_step = torch.stack(losses).double()
+        by_step = torch.stack(losses).cpu().double()
         if not by_step.isfinite().all():
             step = int((~by_step.isfinite()).nonzero()[0]) + 1
             raise UserError(
@@ -73,14 +74,13 @@ class Trainer:
                 f"{len(batches)}: try a lower lr (now {self.settings.lr:g}), another optimizer "
                 f"or loss, or scaling: standard"
             )
-        sizes = torch.tensor([len(batch) for batch in batches], device=by_step.device)
+        sizes = torch.tensor([len(batch) for batch in batches])
         mean_loss = float((by_step * sizes).sum() / sizes.sum())
         return mean_loss, float(torch.stack(hits).sum()) / len(self.data)
 
     def _step(
         self, batch: Tensor, after_step: Callable[[Tensor], None]
     ) -> tuple[Tensor, Tensor]:
-        self.network.train()
         images, labels = self.data.take(batch)
         logits = self.network(images)
         loss = self.loss(logits, labels)

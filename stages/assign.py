@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from imgclf import params
+from imgclf import settings
 from imgclf.errors import exit_code
 from imgclf.files import new_folder, write
 
@@ -22,10 +22,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    chosen = params.parse(args.params.read_text(encoding="utf-8"))
+    values = settings.parse(args.params.read_text(encoding="utf-8"))
     with new_folder(args.output) as folder:
-        for name in chosen.models:
-            card = args.cards / f"{chosen.zoo[name].dataset}.json"
+        for name in values["models"]:
+            card = args.cards / f"{values['zoo'][name]['dataset']}.json"
             write(folder / f"{name}.json", card.read_bytes())
 
 

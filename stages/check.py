@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 from imgclf import params
+from imgclf.datasets import DATASETS
 from imgclf.errors import exit_code
 from imgclf.files import write
+from imgclf.settings import unknown
 
 
 def main() -> None:
@@ -20,7 +22,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    params.parse(args.params.read_text(encoding="utf-8"))
+    chosen = params.parse(args.params.read_text(encoding="utf-8"))
+    for name in chosen.data:
+        if name not in DATASETS:
+            raise unknown("data", name, DATASETS)
     write(args.output, "params.yaml is valid\n")
 
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from imgclf import settings
-from imgclf.datasets import DATASETS, DataSettings
+from imgclf.data_settings import DataSettings
+from imgclf.datasets import DATASETS
 from imgclf.download import Mirror, fetch
 from imgclf.errors import exit_code
 from imgclf.files import new_folder

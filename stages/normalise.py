@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from imgclf import labelled, settings
-from imgclf.datasets import DATASETS, DataSettings
+from imgclf.data_settings import DataSettings
+from imgclf.datasets import DATASETS
 from imgclf.errors import exit_code
 from imgclf.files import new_folder, sha256, write_json
 

@@ -1,0 +1,89 @@
+"""Figures of merit from predictions. Names follow scikit-learn: a score is better when larger.
+
+`probabilities` is (N, K) with rows that sum to 1, `labels` and `predictions` are (N,) with values
+from 0 to K - 1, and a confusion matrix is (K, K): a row per true class, a column per predicted one.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+def confusion_matrix(labels: Ints, predictions: Ints, num_classes: int) -> NDArray[np.int64]:
+    """Return how often each true class (row) was predicted as each class (column)."""
+    pairs = labels.astype(np.int64) * num_classes + predictions
+    counts = np.bincount(pairs, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
+
+
+def per_class(confusion: NDArray[np.int64]) -> pd.DataFrame:
+    """Return precision, recall (a class's accuracy), F1 and support of each class, a row each.
+
+    Undefined ratios (a class that never occurs or is never predicted) are 0, as in scikit-learn.
+    """
+    hits = np.diag(confusion)
+    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    return pd.DataFrame(
+        {
+            "precision": hits / np.maximum(predicted, 1),
+            "recall": hits / np.maximum(support, 1),
+            "f1": 2 * hits / np.maximum(predicted + support, 1),
+            "support": support,
+        }
+    )
+
+
+def accuracy(probabilities: Floats, labels: Ints) -> float:
+    """Return the share of images whose most probable class is the true one."""
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def f1_macro(probabilities: Floats, labels: Ints) -> float:
+    """Return the mean F1 of the classes that occur or are predicted."""
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    present = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
+    return float(per_class(confusion)["f1"].to_numpy()[present].mean())
+
+
+def top2_error(probabilities: Floats, labels: Ints) -> float:
+    """Return the share of images whose true class is not among the two most probable."""
+    top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    return float(1 - np.mean((top2 == labels[:, np.newaxis]).any(axis=1)))
+
+
+def ece(probabilities: Floats, labels: Ints, num_bins: int = 15) -> float:
+    """Return the expected calibration error: mean distance of confidence from accuracy, in [0, 1].
+
+    With 15 bins of equal width, as in Guo et al., "On calibration of modern neural networks",
+    2017, https://arxiv.org/abs/1706.04599
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    gap = (probabilities.argmax(axis=1) == labels) - confidence
+    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    return float(np.abs(np.bincount(bins, weights=gap, minlength=num_bins)).sum() / len(labels))
+
+
+def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
+    """Return Wilson's 95 % confidence interval of a proportion.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    interval = binomtest(hits, trials).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+METRICS: dict[str, Callable[[Floats, Ints], float]] = {
+    "accuracy": accuracy,
+    "accuracy_low": lambda p, y: wilson_interval(int(np.sum(p.argmax(axis=1) == y)), len(y))[0],
+    "accuracy_high": lambda p, y: wilson_interval(int(np.sum(p.argmax(axis=1) == y)), len(y))[1],
+    "f1_macro": f1_macro,
+    "top2_error": top2_error,
+    "ece": ece,
+}
+"""Every metric of metrics/M.json that follows from the predictions alone."""

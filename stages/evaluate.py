@@ -1,0 +1,72 @@
+"""Evaluate one trained model on the test images, which no other stage looks at.
+
+Reads the weights, the model's card and the test arrays. Writes the metrics, a row for each class,
+the predictions (for DVC's confusion template) and the most confident mistakes with their images.
+About 10 s for LeNet-5 on 10,000 images, most of it to import torch.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load
+
+from imgclf import batches, cards, devices, inference, metrics, params
+from imgclf.errors import exit_code
+from imgclf.files import write, write_json
+from imgclf.losses import LOSSES
+
+MISTAKES = 16
+"""How many of the most confident mistakes are kept for the gallery."""
+
+
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    for name in ("params", "card", "data", "weights", "training"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("metrics", "classes", "predictions", "mistakes"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    args = parser.parse_args()
+
+    model = params.parse(args.params.read_text(encoding="utf-8")).zoo[args.model]
+    card = cards.read(args.card)
+    device = devices.prepare(model.training.device, model.training.threads)
+    network = model.network.build(card.shape, len(card.classes))
+    network.load_state_dict(load(args.weights.read_bytes()))
+    network = network.to(device, memory_format=torch.channels_last)
+    images, labels = cards.load(card, "test", args.data)
+    test = batches.put((images, labels), card.scaling, card.mean, card.std, device)
+
+    logits = inference.logits(network, test)
+    loss = float(LOSSES[model.training.loss](logits, test.labels))
+    probabilities = logits.softmax(dim=1).cpu().numpy()
+    predictions = probabilities.argmax(axis=1)
+    figures = {name: metric(probabilities, labels) for name, metric in metrics.METRICS.items()}
+    num_parameters = sum(weights.numel() for weights in network.parameters())
+    best_epoch = json.loads(args.training.read_text(encoding="utf-8"))["best_epoch"]
+    rounded = {name: round(value, 6) for name, value in {"loss": loss, **figures}.items()}
+    write_json(args.metrics, rounded | {"parameters": num_parameters, "best_epoch": best_epoch})
+
+    names = np.array(card.classes)
+    confusion = metrics.confusion_matrix(labels, predictions, len(names))
+    table = metrics.per_class(confusion)
+    table.insert(0, "class", names)
+    write(args.classes, table.to_csv(index=False, float_format="%.6g"))
+    confidence = probabilities.max(axis=1)
+    rows = {"actual": names[labels], "predicted": names[predictions], "confidence": confidence}
+    write(args.predictions, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+
+    wrong = np.flatnonzero(predictions != labels)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    args.mistakes.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(args.mistakes, images=images[wrong], **{k: v[wrong] for k, v in rows.items()})
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,56 @@
+"""Write results.md from the tracked metrics, tables and pictures, with published figures beside.
+
+Imports no torch and takes about 2 s.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from imgclf import params, report, settings
+from imgclf.errors import exit_code
+from imgclf.figures import FIGURES
+from imgclf.files import write
+
+
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("params", "history", "training", "metrics", "classes", "predictions", "runs"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("figures", "published", "output"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    args = parser.parse_args()
+
+    chosen = params.parse(args.params.read_text(encoding="utf-8"))
+    reports = []
+    for name in chosen.models:
+        published = args.published / f"{chosen.zoo[name].dataset}.yaml"
+        figures = settings.parse(published.read_text("utf-8")) if published.exists() else {}
+        reports.append(
+            report.ModelReport(
+                name=name,
+                settings=params.describe(chosen.zoo[name]),
+                training=_json(args.training / f"{name}.json"),
+                metrics=_json(args.metrics / f"{name}.json"),
+                history=pd.read_csv(args.history / f"{name}.csv"),
+                classes=pd.read_csv(args.classes / f"{name}.csv", dtype={"class": str}),
+                predictions=pd.read_csv(args.predictions / f"{name}.csv", dtype=str),
+                published=figures.get(name, {}),
+                run=_json(args.runs / f"{name}.json"),
+                pictures={kind: f"{args.figures}/{name}_{kind}.png" for kind in FIGURES},
+            )
+        )
+    write(args.output, report.results(reports))
+
+
+def _json(path: Path) -> dict[str, float]:
+    values: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
