@@ -25,7 +25,7 @@ class Card:
 
     dataset: str
     classes: list[str]
-    shape: list[int]
+    shape: tuple[int, int, int]
     """Of one image: channels, height, width."""
     images: dict[Part, int]
     """How many images each part has."""

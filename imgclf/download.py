@@ -26,7 +26,7 @@ RETRIES = 1
 
 
 class SourceError(Exception):
-    """This source does not have the file, or cannot be reached; the next one may do better."""
+    """The source does not have the file, or cannot be reached; the next one may do better."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _reason(error: requests.RequestException) -> str:
 
 def _run(command: list[str | Path], folder: Path) -> None:
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - the commands are written in this file
             command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
         )
     except subprocess.TimeoutExpired:

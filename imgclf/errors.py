@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Bad input. The message is one line that names the value, and what is allowed or to be done."""
+    """Bad input. The message is one line: the value, and what is allowed or to be done."""
 
 
 def exit_code(main: Callable[[], None]) -> int:

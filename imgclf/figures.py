@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 DPI = 110
 TRAIN, VALIDATION = "#7f7f7f", "#1f77b4"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

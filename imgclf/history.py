@@ -1,5 +1,6 @@
 """The history of a training: one row an epoch."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
@@ -20,13 +21,13 @@ class Epoch:
     """Of the epoch's first step."""
 
 
-HEADER = ",".join(field.name for field in fields(Epoch)) + "\n"
-
-
-def row(epoch: Epoch) -> str:
-    """Return the epoch as a CSV row, with six significant digits; NaN is left empty."""
-    values = asdict(epoch).values()
-    return ",".join("" if value != value else f"{value:.6g}" for value in values) + "\n"
+def csv(epochs: list[Epoch]) -> str:
+    """Return a header and a row for each epoch, with six significant digits; NaN is left empty."""
+    rows = [[field.name for field in fields(Epoch)]]
+    for epoch in epochs:
+        values = asdict(epoch).values()
+        rows.append(["" if math.isnan(value) else f"{value:.6g}" for value in values])
+    return "".join(",".join(row) + "\n" for row in rows)
 
 
 def best(epochs: list[Epoch], select: Literal["best", "last"]) -> Epoch:
@@ -48,5 +49,5 @@ def summary(epochs: list[Epoch], kept: Epoch) -> dict[str, float | int | None]:
         "validation_accuracy": kept.validation_accuracy,
     }
     return {
-        name: (None if value != value else round(value, 6)) for name, value in values.items()
+        name: (None if math.isnan(value) else round(value, 6)) for name, value in values.items()
     }

@@ -47,7 +47,6 @@ def read(files: Mapping[str, bytes]) -> tuple[Labelled, Labelled]:
     return _part(files, "train"), _part(files, "t10k")
 
 
-
 def _part(files: Mapping[str, bytes], part: str) -> Labelled:
     images_name, labels_name = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
     images = parse(files[images_name], images_name, dims=3)

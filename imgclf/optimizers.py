@@ -13,9 +13,7 @@ Weights = Iterable[nn.Parameter]
 
 def adam(weights: Weights, settings: TrainingSettings) -> Optimizer:
     """Adam with torch's betas; one fused kernel for all weights."""
-    return torch.optim.Adam(
-        weights, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
+    return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
 def sgd(weights: Weights, settings: TrainingSettings) -> Optimizer:

@@ -49,13 +49,13 @@ class Progress:
             self.bar.update(SHOW_EVERY)
 
     def after_epoch(self, epoch: Epoch, seconds: float) -> None:
-        """Show a finished epoch."""
+        """Show a finished epoch, `seconds` after the start."""
         self.validation = f", validation {epoch.validation_accuracy:.2%}"
         if self.bar.disable:
             print(
                 f"{self.name} epoch {epoch.epoch}/{self.epochs}: "
                 f"loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.2%}; validation "
                 f"loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.2%}; "
-                f"{seconds:.1f} s",
+                f"{seconds:.0f} s",
                 flush=True,
             )

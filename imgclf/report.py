@@ -1,6 +1,6 @@
 """Sections of results.md: figures in, Markdown out. Every sentence follows from the figures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,9 @@ def summary_sentence(reports: list[ModelReport]) -> str:
     close = [r for r in others if r.metrics["accuracy_high"] >= best.metrics["accuracy_low"]]
     if close:
         names = listed([f"`{report.name}`" for report in close])
-        sentence += f" Its interval overlaps with that of {names}: these runs do not tell them apart."
+        sentence += (
+            f" Its interval overlaps with that of {names}: these runs do not tell them apart."
+        )
     elif others:
         sentence += " Its interval overlaps with no other."
     return sentence
@@ -92,15 +94,18 @@ def summary_sentence(reports: list[ModelReport]) -> str:
 
 def model_sections(report: ModelReport) -> list[str]:
     """Return the section of one model, a paragraph, table or picture an item."""
-    epochs = report.history.rename(columns=lambda name: name.replace("_", " "))
-    percents = [name for name in epochs if name.endswith("accuracy")]
-    epochs[percents] = epochs[percents].map(percent)
-    losses = [name for name in epochs if name.endswith("loss")]
-    epochs[losses] = epochs[losses].map("{:.4f}".format)
-    epochs["learning rate"] = epochs["learning rate"].map("{:g}".format)
-    classes = report.classes.rename(columns={"recall": "recall (class accuracy)", "f1": "F1"})
-    ratios = ["precision", "recall (class accuracy)", "F1"]
-    classes[ratios] = classes[ratios].map("{:.3f}".format)
+    epochs = _formatted(
+        report.history,
+        train_loss="{:.4f}".format,
+        train_accuracy=percent,
+        validation_loss="{:.4f}".format,
+        validation_accuracy=percent,
+        learning_rate="{:g}".format,
+    )
+    ratios = dict.fromkeys(("precision", "recall", "f1"), "{:.3f}".format)
+    classes = _formatted(report.classes, **ratios).rename(
+        columns={"recall": "recall (class accuracy)", "f1": "F1"}
+    )
     return [
         f"## {report.name}",
         conclusion(report),
@@ -130,9 +135,7 @@ def conclusion(report: ModelReport) -> str:
     if "accuracy" in report.published:
         theirs = report.published["accuracy"]
         where = (
-            "inside"
-            if metrics["accuracy_low"] <= theirs <= metrics["accuracy_high"]
-            else "outside"
+            "inside" if metrics["accuracy_low"] <= theirs <= metrics["accuracy_high"] else "outside"
         )
         sentences.append(f"The published accuracy, {percent(theirs)}, is {where} the interval.")
     if "train_loss" in report.published:
@@ -161,13 +164,12 @@ def overfitting(history: pd.DataFrame) -> str:
 def hardest(classes: pd.DataFrame, predictions: pd.DataFrame) -> str:
     """Return the three classes with the lowest accuracy and what each is most often taken for."""
     parts = []
-    for row in classes.sort_values("recall", kind="stable").head(3).itertuples():
-        wrong = predictions[
-            (predictions["actual"] == row[1]) & (predictions["predicted"] != row[1])
-        ]
+    accuracies = classes.set_index("class")["recall"].sort_values(kind="stable").head(3)
+    for name, accuracy in accuracies.items():
+        wrong = predictions[(predictions["actual"] == name) & (predictions["predicted"] != name)]
         taken = wrong["predicted"].value_counts()
         instead = f", most often taken for {taken.index[0]}" if len(taken) else ""
-        parts.append(f"{row[1]} ({percent(row.recall)}{instead})")
+        parts.append(f"{name} ({percent(accuracy)}{instead})")
     return f"The hardest classes are {listed(parts)}."
 
 
@@ -197,6 +199,15 @@ def environment_table(reports: list[ModelReport]) -> str:
 def table(frame: pd.DataFrame) -> str:
     """Return a data frame as a Markdown table, its text as it is."""
     return frame.to_markdown(index=False, disable_numparse=True)
+
+
+def _formatted(frame: pd.DataFrame, **formats: Callable[[float], str]) -> pd.DataFrame:
+    """Return `frame` with these columns as text, empty where a value is missing."""
+    texts = {
+        name: ["" if pd.isna(value) else show(value) for value in frame[name]]
+        for name, show in formats.items()
+    }
+    return frame.assign(**texts).rename(columns=lambda name: str(name).replace("_", " "))
 
 
 def percent(share: float) -> str:

@@ -20,8 +20,8 @@ def unknown(where: str, name: object, known: Iterable[str]) -> UserError:
     """Return the error for `name`, given at `where`, which is not one of `known`."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return UserError(f"{where}: {name!r} is unknown; {hint}Allowed: {', '.join(known)}")
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return UserError(f"{where}: {name!r} is unknown. {hint}Allowed: {', '.join(known)}")
 
 
 def read(settings: type[T], values: object, where: str) -> T:
@@ -51,6 +51,7 @@ def _explain(problem: Any, settings: type, where: str) -> UserError:
     if problem["type"] in ("missing", "missing_argument"):
         return UserError(f"{path}: is missing")
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message.replace("an object", "a mapping")
     return UserError(f"{path}: {problem['input']!r} is not allowed: {message}")
 
 

@@ -78,9 +78,7 @@ class Trainer:
         mean_loss = float((by_step * sizes).sum() / sizes.sum())
         return mean_loss, float(torch.stack(hits).sum()) / len(self.data)
 
-    def _step(
-        self, batch: Tensor, after_step: Callable[[Tensor], None]
-    ) -> tuple[Tensor, Tensor]:
+    def _step(self, batch: Tensor, after_step: Callable[[Tensor], None]) -> tuple[Tensor, Tensor]:
         images, labels = self.data.take(batch)
         logits = self.network(images)
         loss = self.loss(logits, labels)

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load
 
-from imgclf import batches, cards, devices, inference, metrics, params
+from imgclf import batches, cards, devices, inference, metrics, params, weights
 from imgclf.errors import exit_code
 from imgclf.files import write, write_json
 from imgclf.losses import LOSSES
@@ -38,8 +37,8 @@ def main() -> None:
     card = cards.read(args.card)
     device = devices.prepare(model.training.device, model.training.threads)
     network = model.network.build(card.shape, len(card.classes))
-    network.load_state_dict(load(args.weights.read_bytes()))
-    network = network.to(device, memory_format=torch.channels_last)
+    weights.load_into(network, args.weights.read_bytes(), str(args.weights))
+    network = network.to(device).to(memory_format=torch.channels_last)
     images, labels = cards.load(card, "test", args.data)
     test = batches.put((images, labels), card.scaling, card.mean, card.std, device)
 
@@ -48,7 +47,7 @@ def main() -> None:
     probabilities = logits.softmax(dim=1).cpu().numpy()
     predictions = probabilities.argmax(axis=1)
     figures = {name: metric(probabilities, labels) for name, metric in metrics.METRICS.items()}
-    num_parameters = sum(weights.numel() for weights in network.parameters())
+    num_parameters = sum(tensor.numel() for tensor in network.parameters())
     best_epoch = json.loads(args.training.read_text(encoding="utf-8"))["best_epoch"]
     rounded = {name: round(value, 6) for name, value in {"loss": loss, **figures}.items()}
     write_json(args.metrics, rounded | {"parameters": num_parameters, "best_epoch": best_epoch})

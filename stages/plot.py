@@ -38,7 +38,9 @@ def main() -> None:
                 results = Results(
                     name=name,
                     history=histories[name],
-                    best_epoch=json.loads((args.training / f"{name}.json").read_text())["best_epoch"],
+                    best_epoch=json.loads((args.training / f"{name}.json").read_text())[
+                        "best_epoch"
+                    ],
                     classes=pd.read_csv(args.classes / f"{name}.csv", dtype={"class": str}),
                     predictions=pd.read_csv(
                         args.predictions / f"{name}.csv", dtype={"actual": str, "predicted": str}
@@ -51,7 +53,9 @@ def main() -> None:
                 write(folder / f"{name}_{kind}.png", buffer.getvalue())
     with new_folder(args.curves) as folder:
         for curve in CURVES:
-            columns = {name: history.set_index("epoch")[curve] for name, history in histories.items()}
+            columns = {
+                name: history.set_index("epoch")[curve] for name, history in histories.items()
+            }
             write(folder / f"{curve}.csv", pd.DataFrame(columns).to_csv(float_format="%.6g"))
 
 

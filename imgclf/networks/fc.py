@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -25,11 +26,9 @@ class FC:
         from torch import nn
 
         channels, height, width = shape
-        network = nn.Sequential()
-        network.add_module("flatten", nn.Flatten())
-        network.add_module("fc1", nn.Linear(channels * height * width, self.hidden))
-        network.add_module("relu", nn.ReLU())
-        network.add_module("fc2", nn.Linear(self.hidden, num_classes))
-        for layer in (network.fc1, network.fc2):
+        fc1 = nn.Linear(channels * height * width, self.hidden)
+        fc2 = nn.Linear(self.hidden, num_classes)
+        for layer in (fc1, fc2):
             nn.init.xavier_uniform_(layer.weight)
-        return network
+        layers = {"flatten": nn.Flatten(), "fc1": fc1, "relu": nn.ReLU(), "fc2": fc2}
+        return nn.Sequential(OrderedDict(layers))

@@ -63,11 +63,12 @@ class LeNet5:
             before = channels
         height, width = ((side // 2 - 4) // 2 - 4 for side in shape[1:])
         network.add_module("flatten", nn.Flatten())
-        network.add_module("fc1", nn.Linear(before * height * width, 84))
+        fc1, fc2 = nn.Linear(before * height * width, 84), nn.Linear(84, num_classes)
+        for layer in (fc1, fc2):
+            nn.init.xavier_uniform_(layer.weight)
+        network.add_module("fc1", fc1)
         if self.dropout:
             network.add_module("dropout", nn.Dropout(0.3))
         network.add_module("activation4", activation())
-        network.add_module("fc2", nn.Linear(84, num_classes))
-        for layer in (network.fc1, network.fc2):
-            nn.init.xavier_uniform_(layer.weight)
+        network.add_module("fc2", fc2)
         return network

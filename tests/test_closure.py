@@ -1,0 +1,37 @@
+import pytest
+from ruamel.yaml import YAML
+
+from tests.closure import ROOT, import_closure
+
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_exactly_the_modules_that_a_stage_imports(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert declared == import_closure(ROOT / "stages" / f"{stage}.py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_path_of_a_command_is_declared(stage: str) -> None:
+    entry = STAGES[stage]
+    declared = [*entry["deps"], "params.yaml", ".checkpoints", "data/normalised", "data/assigned"]
+    for kind in ("outs", "metrics", "plots"):
+        declared += [
+            next(iter(out)) if isinstance(out, dict) else out for out in entry.get(kind, [])
+        ]
+    for word in entry["cmd"].split()[3:]:
+        if "/" in word or "." in word.replace("${item.", ""):
+            assert any(
+                f"{path}/".startswith(f"{word}/") or word.startswith(f"{path}/")
+                for path in declared
+            ), word
+
+
+@pytest.mark.parametrize("stage", ["check", "fetch", "assign", "plot", "report"])
+def test_stages_without_a_network_never_import_torch(stage: str) -> None:
+    texts = [
+        (ROOT / name).read_text("utf-8") for name in import_closure(ROOT / f"stages/{stage}.py")
+    ]
+    top_level = [line for text in texts for line in text.splitlines() if line[:1] not in (" ", "")]
+    assert not any(line.startswith(("import torch", "from torch")) for line in top_level)

@@ -1,0 +1,107 @@
+"""The whole pipeline, on scikit-learn's digits, in a copy of the project."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.project import commit, copy_project, run, use_digits
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+Hashes = dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(folder)
+    use_digits(folder, epochs=3)
+    run(folder, "dvc", "repro")
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def clean(project: Path) -> Iterator[Path]:
+    yield project
+    run(project, "git", "checkout", "--quiet", ".")
+    run(project, "dvc", "checkout", "--quiet", "--force")
+
+
+def output_hashes(folder: Path) -> Hashes:
+    """All but metrics/runs, which says how long a training took."""
+    stages = YAML(typ="safe").load(folder / "dvc.lock")["stages"]
+    return {
+        name: {out["path"]: out["md5"] for out in stage["outs"] if "runs" not in out["path"]}
+        for name, stage in stages.items()
+    }
+
+
+def changed(before: Hashes, after: Hashes) -> set[str]:
+    return {name for name in after if before[name] != after[name]}
+
+
+def test_repro_makes_every_result(project: Path) -> None:
+    for model in ("fc", "lenet5"):
+        metrics = json.loads((project / f"metrics/{model}.json").read_text())
+        assert 0.7 < metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
+        with (project / f"plots/history/{model}.csv").open() as file:
+            assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+        for kind in ("loss", "accuracy", "class_accuracy", "confusion", "mistakes"):
+            picture = project / f"plots/figures/{model}_{kind}.png"
+            assert picture.read_bytes().startswith(b"\x89PNG")
+            assert f"](plots/figures/{model}_{kind}.png)" in (project / "results.md").read_text()
+    assert list((project / ".checkpoints").iterdir()) == []
+
+
+def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
+    assert "Data and pipelines are up to date" in run(project, "dvc", "repro").stdout
+
+
+def test_training_again_gives_the_same_bytes(clean: Path) -> None:
+    before = output_hashes(clean)
+    run(clean, "dvc", "repro", "--force", "--single-item", "train@lenet5", "evaluate@lenet5")
+    assert output_hashes(clean) == before
+
+
+def test_exp_run_with_another_learning_rate_changes_what_depends_on_it(clean: Path) -> None:
+    before = output_hashes(clean)
+    run(clean, "dvc", "exp", "run", "--name", "lr", "--set-param", "lr=0.0016")
+    assert changed(before, output_hashes(clean)) == {
+        "train@lenet5",
+        "evaluate@lenet5",
+        "plot",
+        "report",
+    }
+
+    diff = json.loads(run(clean, "dvc", "metrics", "diff", "--json").stdout)
+    assert diff["metrics/lenet5.json"]["loss"]["diff"] != 0
+    assert "metrics/fc.json" not in diff
+    shown = run(clean, "dvc", "exp", "show", "--csv", "--drop", ".*json.*").stdout
+    assert "0.0016" in next(line for line in shown.splitlines() if "lr" in line.split(","))
+
+
+def test_exp_run_with_another_activation_changes_one_model(clean: Path) -> None:
+    before = output_hashes(clean)
+    printed = run(clean, "dvc", "exp", "run", "-S", "zoo.lenet5.activation=relu").stdout
+    assert "Stage 'train@fc' didn't change, skipping" in printed
+    assert changed(before, output_hashes(clean)) == {
+        "train@lenet5",
+        "evaluate@lenet5",
+        "plot",
+        "report",
+    }
+
+
+def test_plots_show_and_diff_have_all_models_and_templates(clean: Path) -> None:
+    shown = json.loads(run(clean, "dvc", "plots", "show", "--json").stdout)["data"]
+    for title in ("validation accuracy", "validation loss", "training loss"):
+        fields = {point["dvc_data_version_info"]["field"] for point in shown[title][0]["data"]}
+        assert fields == {"fc", "lenet5"}
+    assert "plots/predictions/lenet5.csv" in " ".join(shown)
+    run(clean, "dvc", "plots", "diff", "HEAD", "--out", "page")
+    assert "vega" in (clean / "page/index.html").read_text()
