@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test setup lock clean
+.PHONY: reproduce test setup verify audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -14,6 +14,11 @@ test: setup
 	mypy
 	pytest -n auto
 
+# Train MODEL again in a clone and compare hashes with the landed results.
+MODEL ?= lenet5
+verify: setup
+	python -m experiments.verify $(MODEL)
+
 setup: .venv/installed
 
 # The stamp is written last: an interrupted set-up starts again.
@@ -22,6 +27,11 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
+
+# Known vulnerabilities of the dependencies, and secrets in tracked files.
+audit: setup
+	pip-audit --requirement requirements.txt --no-deps --disable-pip
+	git ls-files -z | xargs -0 detect-secrets-hook --baseline .secrets.baseline
 
 # Exact pins for every platform, from the direct dependencies in pyproject.toml.
 lock: setup

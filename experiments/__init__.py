@@ -1,0 +1,1 @@
+"""What drives the pipeline from outside: clones, experiments and comparisons."""

@@ -1,0 +1,72 @@
+"""Train and evaluate one model again, in a clone, and compare every output with the landed one.
+
+    python -m experiments.verify lenet5
+
+The clone shares this repository's DVC cache for the data, and nothing else. Exit code 0 if all
+hashes in dvc.lock are equal but that of metrics/runs, which says how long the training took.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from imgclf import settings
+from imgclf.errors import UserError, exit_code
+
+
+def main() -> None:
+    """Compare; print a line for each output."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="one of `models` in params.yaml")
+    model = parser.parse_args().model
+    stages = [f"train@{model}", f"evaluate@{model}"]
+    landed = _hashes(Path(), stages)
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        clone = Path(folder)
+        _run("git", "clone", "--quiet", ".", folder)
+        cache = _run("dvc", "cache", "dir").strip()
+        _run("dvc", "cache", "dir", "--local", cache, cwd=clone)
+        _run("dvc", "checkout", "--quiet", "--force", *_inputs(stages[0]), cwd=clone)
+        command = ["dvc", "repro", "--force", "--single-item", *stages]
+        subprocess.run(command, cwd=clone, check=True)  # noqa: S603 - written above
+        again = _hashes(clone, stages)
+    different = []
+    for path, md5 in landed.items():
+        same = again[path] == md5
+        print(f"{'same     ' if same else 'DIFFERENT'} {md5}  {path}")
+        different += [] if same else [path]
+    if different:
+        raise UserError(f"{model}: not reproduced here: {', '.join(different)}")
+
+
+def _hashes(folder: Path, stages: list[str]) -> dict[str, str]:
+    lock = settings.parse((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    for stage in stages:
+        if stage not in lock:
+            trained = [name.partition("@")[2] for name in lock if name.startswith("train@")]
+            raise settings.unknown("model", stage.partition("@")[2], trained)
+    outs = [out for stage in stages for out in lock[stage]["outs"]]
+    return {out["path"]: out["md5"] for out in outs if not out["path"].startswith("metrics/runs/")}
+
+
+def _inputs(stage: str) -> list[str]:
+    """Return the stages before training, whose outputs the clone takes from the cache."""
+    lock = settings.parse(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert stage in lock
+    return [name for name in lock if name.startswith(("normalise@", "assign"))]
+
+
+def _run(*command: str, cwd: Path = Path()) -> str:
+    done = subprocess.run(  # noqa: S603 - every command is written in this file
+        command, cwd=cwd, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise UserError(f"{' '.join(command)}: {lines[-1]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,116 @@
+"""A training that is killed again and again ends with the same bytes as one that is not."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.project import commit, copy_project, edit_params, run, use_digits
+
+RESULTS = ("models/lenet5.safetensors", "metrics/train/lenet5.json", "plots/history/lenet5.csv")
+KILLS = 20
+
+pytestmark = pytest.mark.xdist_group("resume")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(folder)
+    use_digits(folder, epochs=40)
+    edit_params(
+        folder,
+        {
+            "models": ["lenet5"],
+            "zoo.lenet5.dropout": True,
+            "zoo.lenet5.batchnorm": True,
+            "scheduler.name": "one_cycle",
+        },
+    )
+    commit(folder)
+    run(folder, "dvc", "repro", "assign")
+    return folder
+
+
+def train_stage(project: Path, output: Path) -> None:
+    """Run the stage script as DVC would, but in a process that has torch imported."""
+    from stages import train
+
+    os.chdir(project)
+    arguments = ["--model", "lenet5", "--params", "params.yaml", "--data", "data/normalised"]
+    arguments += ["--card", "data/assigned/lenet5.json", "--run", f"{output}/run.json"]
+    for flag, path in zip(("--weights", "--metrics", "--history"), RESULTS, strict=True):
+        arguments += [flag, f"{output}/{path}"]
+    sys.argv = ["train", *arguments, "--checkpoints", f"{output}/checkpoints"]
+    train.main()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path: (folder / path).read_bytes() for path in RESULTS}
+
+
+def test_twenty_kills_at_random_moments_leave_the_bytes_as_they_are(
+    project: Path, tmp_path: Path
+) -> None:
+    # A fork server that has imported torch (and dynamo, which every optimiser imports) starts a
+    # training in milliseconds, not seconds.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["stages.train", "torch._dynamo", "tests.test_resume"])
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    process = context.Process(target=train_stage, args=(project, undisturbed))
+    process.start()
+    process.join()
+    start = time.monotonic()
+    process = context.Process(target=train_stage, args=(project, tmp_path / "timed"))
+    process.start()
+    process.join()
+    longest = (time.monotonic() - start) / KILLS * 1.5
+
+    moments = random.Random(0)
+    checkpoints_seen = set()
+    for _ in range(KILLS):
+        process = context.Process(target=train_stage, args=(project, disturbed))
+        process.start()
+        process.join(timeout=moments.uniform(0.1, longest))
+        assert process.is_alive(), "the training ended before it was killed"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert not (disturbed / RESULTS[0]).exists()
+        checkpoints_seen |= {path.name for path in (disturbed / "checkpoints").glob("*/*.ckpt")}
+    process = context.Process(target=train_stage, args=(project, disturbed))
+    process.start()
+    process.join()
+
+    assert process.exitcode == 0
+    assert len(checkpoints_seen) > KILLS / 4
+    assert contents(disturbed) == contents(undisturbed)
+    assert not list((disturbed / "checkpoints").iterdir())
+
+
+def test_dvc_repro_after_kill_9_goes_on_from_the_last_epoch(project: Path) -> None:
+    run(project, "dvc", "repro", "train@lenet5")
+    undisturbed = contents(project)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    repro = subprocess.Popen(
+        ["dvc", "repro", "--force", "--single-item", "train@lenet5"],
+        cwd=project,
+        env=os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while repro.poll() is None and len(list(project.glob(".checkpoints/*/*.ckpt"))) < 2:
+        time.sleep(0.01)
+    os.killpg(repro.pid, signal.SIGKILL)
+    repro.wait()
+    assert not (project / RESULTS[0]).exists()
+
+    printed = run(project, "dvc", "repro", "--force", "--single-item", "train@lenet5").stdout
+    assert "lenet5: going on after epoch" in printed
+    assert contents(project) == undisturbed
