@@ -3,7 +3,6 @@
 A stage that reads arrays depends on the card alone, and refuses arrays that do not match it.
 """
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from imgclf import settings
 from imgclf.errors import UserError
-from imgclf.files import sha256
+from imgclf.files import read_json, sha256
 from imgclf.settings import STRICT
 
 Part = Literal["train", "validation", "test"]
@@ -39,7 +38,7 @@ class Card:
 
 def read(path: Path) -> Card:
     """Return the card in a JSON file."""
-    return settings.read(Card, json.loads(path.read_text(encoding="utf-8")), str(path))
+    return settings.read(Card, read_json(path), str(path))
 
 
 def load(card: Card, part: Part, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

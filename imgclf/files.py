@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from imgclf.errors import UserError
+
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of the bytes of a file, in hexadecimal."""
@@ -35,6 +37,14 @@ def write(path: Path, content: bytes | str) -> None:
 def write_json(path: Path, values: Any) -> None:
     """Write `values` as indented JSON, in one step."""
     write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the values in a JSON file; raise `UserError` if it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON ({error}); dvc checkout gives it back") from None
 
 
 @contextlib.contextmanager

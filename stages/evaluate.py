@@ -6,7 +6,6 @@ About 10 s for LeNet-5 on 10,000 images, most of it to import torch.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 
 from imgclf import batches, cards, devices, inference, metrics, params, weights
 from imgclf.errors import exit_code
-from imgclf.files import write, write_json
+from imgclf.files import read_json, write, write_json
 from imgclf.losses import LOSSES
 
 MISTAKES = 16
@@ -48,7 +47,7 @@ def main() -> None:
     predictions = probabilities.argmax(axis=1)
     figures = {name: metric(probabilities, labels) for name, metric in metrics.METRICS.items()}
     num_parameters = sum(tensor.numel() for tensor in network.parameters())
-    best_epoch = json.loads(args.training.read_text(encoding="utf-8"))["best_epoch"]
+    best_epoch = read_json(args.training)["best_epoch"]
     rounded = {name: round(value, 6) for name, value in {"loss": loss, **figures}.items()}
     write_json(args.metrics, rounded | {"parameters": num_parameters, "best_epoch": best_epoch})
 

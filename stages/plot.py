@@ -6,7 +6,6 @@ for each curve a CSV with a column for each model.
 
 import argparse
 import io
-import json
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pandas as pd
 from imgclf import settings
 from imgclf.errors import exit_code
 from imgclf.figures import FIGURES, Results
-from imgclf.files import new_folder, write
+from imgclf.files import new_folder, read_json, write
 
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
@@ -38,9 +37,7 @@ def main() -> None:
                 results = Results(
                     name=name,
                     history=histories[name],
-                    best_epoch=json.loads((args.training / f"{name}.json").read_text())[
-                        "best_epoch"
-                    ],
+                    best_epoch=read_json(args.training / f"{name}.json")["best_epoch"],
                     classes=pd.read_csv(args.classes / f"{name}.csv", dtype={"class": str}),
                     predictions=pd.read_csv(
                         args.predictions / f"{name}.csv", dtype={"actual": str, "predicted": str}

@@ -4,7 +4,6 @@ Imports no torch and takes about 2 s.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pandas as pd
 from imgclf import params, report, settings
 from imgclf.errors import exit_code
 from imgclf.figures import FIGURES
-from imgclf.files import write
+from imgclf.files import read_json, write
 
 
 def main() -> None:
@@ -34,22 +33,17 @@ def main() -> None:
             report.ModelReport(
                 name=name,
                 settings=params.describe(chosen.zoo[name]),
-                training=_json(args.training / f"{name}.json"),
-                metrics=_json(args.metrics / f"{name}.json"),
+                training=read_json(args.training / f"{name}.json"),
+                metrics=read_json(args.metrics / f"{name}.json"),
                 history=pd.read_csv(args.history / f"{name}.csv"),
                 classes=pd.read_csv(args.classes / f"{name}.csv", dtype={"class": str}),
                 predictions=pd.read_csv(args.predictions / f"{name}.csv", dtype=str),
                 published=figures.get(name, {}),
-                run=_json(args.runs / f"{name}.json"),
+                run=read_json(args.runs / f"{name}.json"),
                 pictures={kind: f"{args.figures}/{name}_{kind}.png" for kind in FIGURES},
             )
         )
     write(args.output, report.results(reports))
-
-
-def _json(path: Path) -> dict[str, float]:
-    values: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    return values
 
 
 if __name__ == "__main__":
