@@ -1,6 +1,8 @@
 """The device to compute on, set up so that the same work gives the same bytes."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable
 
 import torch
@@ -31,4 +33,19 @@ def prepare(name: str, threads: int) -> torch.device:
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     torch.set_num_threads(threads)
+    if sys.platform == "linux":
+        _keep_freed_memory()
     return torch.device(name)
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep the memory of a freed tensor for the next one.
+
+    Otherwise large blocks go back to the kernel and come back as new pages, a thousand or more in
+    a step of LeNet-5 with batch 100. Keeping them makes that step 1.17 times as fast, with batch
+    1280 1.25 times; with small tensors it changes nothing. It costs about 20 MB.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt:
+        mallopt(-4, 0)  # M_MMAP_MAX: no block is mapped, all are in the heap
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap does not shrink

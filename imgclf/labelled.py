@@ -52,6 +52,12 @@ def split(labels: NDArray[np.uint8], num_validation: int, seed: int) -> tuple[In
     train, validation = train_test_split(
         everything, test_size=num_validation, random_state=seed, stratify=labels
     )
+    for part in (train, validation):
+        if len(missing := np.setdiff1d(classes, labels[part])):
+            raise UserError(
+                f"validation_images: {num_validation} is not allowed: class {missing[0]} with "
+                f"{counts[classes == missing[0]][0]} images would be missing from one of the parts"
+            )
     return np.sort(train), np.sort(validation)
 
 

@@ -94,6 +94,11 @@ def parse(text: str) -> Params:
     for name, kind in (("data", "data set"), ("zoo", "model")):
         if not isinstance(values[name], dict):
             raise UserError(f"{name}: {values[name]!r} is not a mapping of each {kind} to its keys")
+        for key in values[name]:
+            if not isinstance(key, str) or not key.isidentifier():
+                raise UserError(
+                    f"{name}: {key!r}: a {kind}'s name is letters, digits and underscores"
+                )
     defaults = settings.read(TrainingSettings, shared, "")
     data = {
         name: settings.read(DataSettings, entry, f"data.{name}")
@@ -114,7 +119,7 @@ def _names(key: str, values: object, known: Mapping[str, object]) -> list[str]:
     if not isinstance(values, list) or not values:
         raise UserError(f"{key}: {values!r} is not a list of names. Allowed: {', '.join(known)}")
     for value in values:
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise settings.unknown(key, value, known)
     if len(set(values)) < len(values):
         raise UserError(f"{key}: {values!r} names one of them twice")
@@ -125,8 +130,6 @@ def _model(
     name: str, entry: object, defaults: TrainingSettings, data: Mapping[str, DataSettings]
 ) -> Model:
     where = f"zoo.{name}"
-    if not isinstance(name, str) or not name.isidentifier():
-        raise UserError(f"{where}: a model's name is letters, digits and underscores")
     if not isinstance(entry, dict):
         raise UserError(f"{where}: {entry!r} is not a mapping of keys to values")
     for key, known in (("dataset", data), ("network", NETWORKS)):

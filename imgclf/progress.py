@@ -1,5 +1,6 @@
 """What a person watching a training sees."""
 
+import math
 import sys
 from types import TracebackType
 from typing import Self
@@ -50,12 +51,17 @@ class Progress:
 
     def after_epoch(self, epoch: Epoch, seconds: float) -> None:
         """Show a finished epoch, `seconds` after the start."""
-        self.validation = f", validation {epoch.validation_accuracy:.2%}"
+        scores = ""
+        if not math.isnan(epoch.validation_accuracy):
+            self.validation = f", validation {epoch.validation_accuracy:.2%}"
+            scores = (
+                f"; validation loss {epoch.validation_loss:.4f}, "
+                f"accuracy {epoch.validation_accuracy:.2%}"
+            )
         if self.bar.disable:
             print(
                 f"{self.name} epoch {epoch.epoch}/{self.epochs}: "
-                f"loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.2%}; validation "
-                f"loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.2%}; "
+                f"loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.2%}{scores}; "
                 f"{seconds:.0f} s",
                 flush=True,
             )

@@ -16,12 +16,12 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 T = TypeVar("T")
 
 
-def unknown(where: str, name: object, known: Iterable[str]) -> UserError:
+def unknown(where: str, name: object, known: Iterable[object]) -> UserError:
     """Return the error for `name`, given at `where`, which is not one of `known`."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=1)
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
-    return UserError(f"{where}: {name!r} is unknown. {hint}Allowed: {', '.join(known)}")
+    return UserError(f"{where}: {name!r} is unknown. {hint}Allowed: {', '.join(names)}")
 
 
 def read(settings: type[T], values: object, where: str) -> T:
@@ -35,10 +35,10 @@ def read(settings: type[T], values: object, where: str) -> T:
     try:
         # As JSON, because strict Python input would have to hold dataclasses, not mappings.
         return TypeAdapter(settings).validate_json(json.dumps(values, default=str))
-    except TypeError as error:
-        raise UserError(f"{where or 'parameters'}: {error}") from None
     except ValidationError as error:
         raise _explain(error.errors()[0], settings, where) from None
+    except (TypeError, ValueError) as error:  # a key that JSON has not, a value inside itself
+        raise UserError(f"{where or 'parameters'}: {error}") from None
 
 
 def _explain(problem: Any, settings: type, where: str) -> UserError:
@@ -62,7 +62,8 @@ def parse(text: str) -> dict[str, Any]:
     """
     try:
         values = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+        repr(values)  # an integer of thousands of digits cannot be shown in a message
+    except (YAMLError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"parameters are not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"parameters: {values!r} is not a mapping of keys to values")

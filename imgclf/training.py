@@ -22,6 +22,12 @@ class Trainer:
     """
 
     def __init__(self, network: nn.Module, data: Batches, settings: TrainingSettings) -> None:
+        smallest = len(data) % settings.batch_size or settings.batch_size
+        if smallest == 1 and any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
+            raise UserError(
+                f"batch_size: {settings.batch_size} leaves a batch of one of the {len(data)} "
+                f"images, and batch normalisation needs more"
+            )
         self.network = network
         self.data = data
         self.settings = settings

@@ -1,0 +1,260 @@
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imgclf import report
+from imgclf.report import ModelReport
+
+SETTINGS = {
+    "dataset": "fashion_mnist",
+    "network": "lenet5",
+    "channels": [6, 16, 120],
+    "batchnorm": False,
+    "lr": 0.001,
+    "scheduler": {"name": "none", "step_size": 100, "gamma": 0.9},
+    "threads": 1,
+}
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "train_loss": [0.9, 0.5, 0.25],
+        "train_accuracy": [0.6, 0.8, 0.91234],
+        "validation_loss": [0.8, 0.5, 0.6],
+        "validation_accuracy": [0.7, 0.8, 0.79],
+        "learning_rate": [0.001, 1e-5, 1e-5],
+    }
+)
+CLASSES = pd.DataFrame(
+    {
+        "class": ["0", "Coat", "Shirt", "Bag"],
+        "precision": [0.8, 0.7, 0.6, 0.123456],
+        "recall": [0.9, 0.75, 0.5, 1.0],
+        "f1": [0.85, 0.72, 0.55, 0.99],
+        "support": [10, 20, 20, 5],
+    }
+)
+PREDICTIONS = pd.DataFrame(
+    {
+        "actual": ["Shirt", "Shirt", "Shirt", "Shirt", "Coat", "Coat", "0", "Bag"],
+        "predicted": ["Shirt", "Coat", "0", "Coat", "Coat", "0", "0", "Bag"],
+    }
+)
+RUN = {"seconds": 125.6, "os": "Linux", "torch": "2.0", "device": "cpu"}
+
+
+def metrics(accuracy: float, margin: float = 0.01) -> dict[str, float]:
+    interval = {"accuracy_low": accuracy - margin, "accuracy_high": accuracy + margin}
+    others = {"f1_macro": 0.87654, "top2_error": 0.03, "ece": 0.0123, "loss": 0.33333}
+    return {"accuracy": accuracy, **interval, **others, "parameters": 61706, "best_epoch": 2}
+
+
+def model(name: str = "lenet5", accuracy: float = 0.89, **changes: Any) -> ModelReport:
+    usual: dict[str, Any] = {
+        "name": name,
+        "settings": SETTINGS,
+        "training": {"epochs": 3, "train_loss": 0.25, "validation_accuracy": 0.8},
+        "metrics": metrics(accuracy),
+        "history": HISTORY,
+        "classes": CLASSES,
+        "predictions": PREDICTIONS,
+        "published": {"accuracy": 0.8924, "train_loss": 0.16},
+        "run": RUN,
+        "pictures": {"loss": f"plots/{name}_loss.png"},
+    }
+    return ModelReport(**(usual | changes))
+
+
+def rows(markdown: str) -> list[list[str]]:
+    lines = [line for line in markdown.splitlines() if not re.fullmatch(r"[|:\-]+", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "text"),
+    [
+        (report.percent, 0.8924, "89.24 %"),
+        (report.percent, 1.0, "100.00 %"),
+        (report.percent, 0.00004, "0.00 %"),
+        (report.points, 0.0132, "+1.32"),
+        (report.points, -0.005, "-0.50"),
+        (report.points, 0.0, "+0.00"),
+        (report.duration, 0.4, "0 min 00 s"),
+        (report.duration, 59.4, "0 min 59 s"),
+        (report.duration, 59.6, "1 min 00 s"),
+        (report.duration, 3725.0, "62 min 05 s"),
+        (report.listed, ["a"], "a"),
+        (report.listed, ["a", "b"], "a and b"),
+        (report.listed, ["a", "b", "c"], "a, b and c"),
+        (report.interval, metrics(0.89), "88.00 to 90.00"),
+        (report.show, True, "true"),
+        (report.show, 1e-5, "1e-05"),
+        (report.show, 0.001, "0.001"),
+        (report.show, 100, "100"),
+        (report.show, "adam", "adam"),
+        (report.show, [6, 16], "[6, 16]"),
+        (report.show, (6, 16), "[6, 16]"),
+    ],
+)
+def test_a_value_is_written_as(function: Any, value: object, text: str) -> None:
+    assert function(value) == text
+
+
+def test_settings_of_an_unused_schedule_are_left_out() -> None:
+    assert report.settings_line(SETTINGS) == (
+        "dataset fashion_mnist, network lenet5, channels [6, 16, 120], batchnorm false, lr 0.001, "
+        "threads 1, scheduler none"
+    )
+
+
+def test_settings_of_a_used_schedule_are_listed() -> None:
+    schedule = {"name": "step", "step_size": 100, "gamma": 0.9}
+    line = report.settings_line(SETTINGS | {"scheduler": schedule})
+    assert "scheduler.name step, scheduler.step_size 100, scheduler.gamma 0.9" in line
+
+
+def test_the_summary_compares_with_published_figures() -> None:
+    header, row = rows(report.summary_table([model()]))
+    assert dict(zip(header, row, strict=True)) == {
+        "model": "[lenet5](#lenet5)",
+        "data set": "fashion_mnist",
+        "test accuracy": "89.00 %",
+        "95 % interval": "88.00 to 90.00",
+        "published": "89.24 %",
+        "difference": "-0.24",
+        "macro F1": "0.8765",
+        "top-2 error": "3.00 %",
+        "calibration error": "1.23 %",
+        "test loss": "0.3333",
+        "parameters": "61,706",
+        "best epoch": "2 of 3",
+        "training": "2 min 06 s",
+    }
+
+
+def test_a_model_without_published_figures_has_empty_cells_and_no_sentence() -> None:
+    alone = model("new", published={})
+    table = rows(report.summary_table([model(), alone]))
+    assert dict(zip(table[0], table[2], strict=True))["published"] == ""
+    assert dict(zip(table[0], table[2], strict=True))["difference"] == ""
+    assert "published" not in report.conclusion(alone)
+
+
+@pytest.mark.parametrize(
+    ("published", "sentence"),
+    [
+        ({"accuracy": 0.8924}, "The published accuracy, 89.24 %, is inside the interval."),
+        ({"accuracy": 0.9001}, "The published accuracy, 90.01 %, is outside the interval."),
+        ({"accuracy": 0.8799}, "The published accuracy, 87.99 %, is outside the interval."),
+        ({"train_loss": 0.16}, "training loss of the last epoch is 0.2500 (published: 0.16)."),
+    ],
+)
+def test_the_conclusion_compares_with_published_figures(
+    published: dict[str, float], sentence: str
+) -> None:
+    assert sentence in report.conclusion(model(published=published))
+
+
+@pytest.mark.parametrize(
+    ("others", "sentence"),
+    [
+        ([], "The highest test accuracy is that of `best`, 89.00 %."),
+        ([("b", 0.86)], "89.00 %. Its interval overlaps with no other."),
+        ([("b", 0.875)], "Its interval overlaps with that of `b`: "),
+        ([("b", 0.86), ("c", 0.88), ("d", 0.885)], "overlaps with that of `c` and `d`: "),
+    ],
+)
+def test_the_summary_says_which_models_are_too_close(
+    others: list[tuple[str, float]], sentence: str
+) -> None:
+    reports = [model("best"), *(model(name, accuracy) for name, accuracy in others)]
+    for order in (reports, reports[1:] + reports[:1]):
+        assert sentence in report.summary_sentence(order)
+
+
+@pytest.mark.parametrize(
+    ("losses", "sentence"),
+    [
+        ([0.8, 0.5, 0.6], "It over-fits: validation loss was lowest in epoch 2 (0.5000) and has "),
+        ([0.8, 0.5, 0.6], "risen to 0.6000 by epoch 3."),
+        ([0.8, 0.6, 0.5], "No over-fitting to be seen: validation loss was lowest in epoch 3 "),
+        ([0.8, 0.5, 0.505], "No over-fitting to be seen: validation loss was lowest in epoch 2 "),
+        ([0.8, 0.5, 0.505], "(0.5000) and is 0.5050 in epoch 3."),
+        ([0.8], "No over-fitting to be seen: validation loss was lowest in epoch 1 (0.8000)"),
+        ([0.8, 0.5, math.inf], "It over-fits: validation loss was lowest in epoch 2"),
+    ],
+)
+def test_overfitting_is_a_risen_validation_loss(losses: list[float], sentence: str) -> None:
+    epochs = range(1, len(losses) + 1)
+    history = pd.DataFrame({"epoch": epochs, "validation_loss": losses})
+    assert sentence in report.overfitting(history)
+
+
+def test_the_hardest_classes_come_with_what_they_are_taken_for() -> None:
+    assert report.hardest(CLASSES, PREDICTIONS) == (
+        "The hardest classes are Shirt (50.00 %, most often taken for Coat), "
+        "Coat (75.00 %, most often taken for 0) and 0 (90.00 %)."
+    )
+
+
+def test_the_section_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
+    sections = report.model_sections(model())
+    assert sections[0] == "## lenet5"
+    assert "![lenet5: loss](plots/lenet5_loss.png)" in sections
+    classes, epochs = (rows(text) for text in sections if text.startswith("|"))
+    assert classes == [
+        ["class", "precision", "recall (class accuracy)", "F1", "support"],
+        ["0", "0.800", "0.900", "0.850", "10"],
+        ["Coat", "0.700", "0.750", "0.720", "20"],
+        ["Shirt", "0.600", "0.500", "0.550", "20"],
+        ["Bag", "0.123", "1.000", "0.990", "5"],
+    ]
+    assert len(epochs) == 4
+    assert epochs[0][:3] == ["epoch", "train loss", "train accuracy"]
+    assert epochs[3] == ["3", "0.2500", "91.23 %", "0.6000", "79.00 %", "1e-05"]
+    assert "<details><summary>All 3 epochs</summary>" in sections
+
+
+def test_the_tables_given_are_not_changed() -> None:
+    history, classes = HISTORY.copy(), CLASSES.copy()
+    report.results([model(history=history, classes=classes)])
+    pd.testing.assert_frame_equal(history, HISTORY)
+    pd.testing.assert_frame_equal(classes, CLASSES)
+
+
+def test_without_validation_its_cells_are_empty_and_no_sentence_is_about_it() -> None:
+    history = HISTORY.assign(validation_loss=np.nan, validation_accuracy=np.nan)
+    training = {"epochs": 3, "train_loss": 0.25, "validation_accuracy": None}
+    text = report.results([model(history=history, training=training)])
+    assert not re.search(r"\b(nan|None)\b", text)
+    assert "over-fit" not in text
+    epochs = [row for row in rows(text) if len(row) == 6 and row[0] == "3"]
+    assert epochs == [["3", "0.2500", "91.23 %", "", "", "1e-05"]]
+
+
+def test_one_environment_is_one_column() -> None:
+    assert rows(report.environment_table([model("a"), model("b")])) == [
+        ["", "all models"],
+        ["os", "Linux"],
+        ["torch", "2.0"],
+        ["device", "cpu"],
+        ["threads", "1"],
+    ]
+
+
+def test_two_environments_are_two_columns() -> None:
+    other = model("b", run=RUN | {"device": "cuda"}, settings=SETTINGS | {"threads": 2})
+    table = rows(report.environment_table([model("a"), other]))
+    assert table[0] == ["", "a", "b"]
+    assert table[3:] == [["device", "cpu", "cuda"], ["threads", "1", "2"]]
+
+
+def test_the_whole_report_has_each_model_in_order() -> None:
+    text = report.results([model("a"), model("b", 0.7)])
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == ["# Results", "## Summary", "## a", "## b", "## Environment"]
+    assert text.endswith("|\n")
+    assert "\n\n\n" not in text

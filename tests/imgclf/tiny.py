@@ -1,0 +1,36 @@
+"""Data and networks that are trained in a moment."""
+
+import numpy as np
+import torch
+
+from imgclf import batches
+from imgclf.batches import Batches
+from imgclf.networks.fc import FC
+from imgclf.networks.lenet5 import LeNet5
+
+torch.set_num_threads(1)  # more would cost more than they save
+
+CPU = torch.device("cpu")
+NUM_CLASSES = 3
+
+
+def data(num_images: int = 10, seed: int = 0) -> Batches:
+    """Return noisy 28x28 images with a bright band whose height is the class."""
+    labels = (np.arange(num_images) % NUM_CLASSES).astype(np.uint8)
+    images = np.random.default_rng(seed).integers(0, 100, (num_images, 1, 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 8 * label + 2 : 8 * label + 10] += 150
+    return batches.put((images, labels), "unit", [0.0], [1.0], CPU)
+
+
+def fc(seed: int = 0) -> torch.nn.Module:
+    """Return a network of one small hidden layer."""
+    torch.manual_seed(seed)
+    return FC(hidden=16).build((1, 28, 28), NUM_CLASSES)
+
+
+def lenet5(seed: int = 0) -> torch.nn.Module:
+    """Return a network whose training has a state of its own and random numbers."""
+    torch.manual_seed(seed)
+    network = LeNet5(channels=(2, 3, 4), batchnorm=True, dropout=True)
+    return network.build((1, 28, 28), NUM_CLASSES).to(memory_format=torch.channels_last)
