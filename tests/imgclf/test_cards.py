@@ -65,6 +65,7 @@ def test_load_returns_the_arrays_of_a_part(card: Card, tmp_path: Path) -> None:
     images, labels = cards.load(card, "train", tmp_path)
     np.testing.assert_array_equal(images, IMAGES, strict=True)
     np.testing.assert_array_equal(labels, LABELS, strict=True)
+    assert isinstance(images, np.memmap)
 
 
 def test_load_returns_empty_arrays_of_an_empty_part(card: Card, tmp_path: Path) -> None:

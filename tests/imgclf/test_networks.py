@@ -6,11 +6,11 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from imgclf.errors import UserError
 from imgclf.networks import NETWORKS
-from imgclf.networks.layers import TanhAvgPool2d
 from tests.closure import ROOT
 
 SHAPES = [(1, 28, 28), (3, 32, 32)]
@@ -60,7 +60,7 @@ def test_two_images_give_two_rows_of_finite_logits(
 def test_every_parameter_has_a_gradient(name: str, options: dict[str, Any]) -> None:
     network = build(name, options)
     logits = network(torch.rand(8, 1, 28, 28))
-    nn.functional.cross_entropy(logits, torch.arange(8)).backward()
+    functional.cross_entropy(logits, torch.arange(8)).backward()
     for key, parameter in network.named_parameters():
         if options.get("batchnorm") and key.startswith("conv") and key.endswith("bias"):
             continue  # normalisation takes it away again
@@ -101,36 +101,48 @@ def test_linear_weights_are_xavier_uniform(name: str) -> None:
         assert 0.95 * limit < layer.weight.abs().max() <= limit
 
 
-def kinds(options: dict[str, Any]) -> list[type]:
-    return [type(layer) for layer in build("lenet5", options).children()]
+def plain_lenet5(options: dict[str, Any], state: dict[str, Tensor], images: Tensor) -> Tensor:
+    """Compute LeNet-5 in evaluation mode with torch's own functions, a layer at a time."""
+    activation: Any = getattr(functional, options.get("activation", "tanh"))
+    pool: Any = getattr(functional, options.get("pooling", "avg") + "_pool2d")
+    values = images
+    for number, padding in ((1, 2), (2, 0), (3, 0)):
+        weight, bias = state[f"conv{number}.weight"], state[f"conv{number}.bias"]
+        values = functional.conv2d(values, weight, bias, padding=padding)
+        if options.get("batchnorm"):
+            keys = ("running_mean", "running_var", "weight", "bias")
+            mean, var, gain, shift = (state[f"norm{number}.{key}"] for key in keys)
+            values = functional.batch_norm(values, mean, var, gain, shift)
+        values = activation(values)
+        if number < 3:
+            values = pool(values, 2)
+    values = functional.linear(values.flatten(1), state["fc1.weight"], state["fc1.bias"])
+    return functional.linear(activation(values), state["fc2.weight"], state["fc2.bias"])
 
 
-@pytest.mark.parametrize(
-    ("options", "kind", "count"),
-    [
-        ({}, nn.Tanh, 2),
-        ({}, TanhAvgPool2d, 2),
-        ({"pooling": "max"}, nn.Tanh, 4),
-        ({"activation": "relu"}, nn.ReLU, 4),
-        ({"activation": "leaky_relu"}, nn.LeakyReLU, 4),
-        ({"activation": "relu"}, nn.AvgPool2d, 2),
-        ({"pooling": "max"}, nn.MaxPool2d, 2),
-        ({}, nn.BatchNorm2d, 0),
-        ({"batchnorm": True}, nn.BatchNorm2d, 3),
-        ({}, nn.Dropout, 0),
-        ({"dropout": True}, nn.Dropout, 1),
-    ],
-)
-def test_an_option_of_lenet5_decides_its_layers(
-    options: dict[str, Any], kind: type, count: int
+LENET5 = [options for name, options in OPTIONS if name == "lenet5"]
+LENET5 += [{"pooling": "max", "activation": a, "batchnorm": True} for a in ("relu", "leaky_relu")]
+
+
+@pytest.mark.parametrize("options", LENET5, ids=str)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 33, 30)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_lenet5_computes_what_its_options_say(
+    options: dict[str, Any], shape: tuple[int, int, int], memory_format: torch.memory_format
 ) -> None:
-    assert kinds(options).count(kind) == count
+    network = build("lenet5", options, shape).double().to(memory_format=memory_format)
+    images = torch.rand(4, *shape, dtype=torch.float64).to(memory_format=memory_format)
+    with torch.no_grad():
+        network(images)  # which moves the statistics of batch normalisation
+        expected = plain_lenet5(options, network.state_dict(), images)
+        got = network.eval()(images)
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_dropout_is_off_in_evaluation() -> None:
-    network, images = build("lenet5", {"dropout": True}), torch.rand(2, 1, 28, 28)
-    assert not torch.equal(network(images), network(images))
-    assert torch.equal(network.eval()(images), network(images))
+@pytest.mark.parametrize("dropout", [False, True])
+def test_dropout_makes_training_random(dropout: bool) -> None:
+    network, images = build("lenet5", {"dropout": dropout}), torch.rand(2, 1, 28, 28)
+    assert torch.equal(network(images), network(images)) != dropout
 
 
 @pytest.mark.parametrize("shape", [(1, 27, 28), (1, 28, 27), (3, 5, 5)])

@@ -2,6 +2,7 @@ import copy
 import io
 import json
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -148,6 +149,7 @@ BAD: list[tuple[str, object, list[str]]] = [
     ("lr", None, ["lr: None", "number"]),
     ("lr", [0.1], ["lr: [0.1]", "number"]),
     ("lr", 10**400, ["lr: 1000"]),
+    ("lr", date(2020, 1, 31), ["lr: '2020-01-31'", "number"]),
     ("epochs", 0, ["epochs: 0", "1"]),
     ("epochs", 2.5, ["epochs: 2.5", "integer"]),
     ("epochs", 1e3, ["epochs: 1000.0", "integer"]),

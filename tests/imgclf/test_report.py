@@ -200,6 +200,14 @@ def test_the_hardest_classes_come_with_what_they_are_taken_for() -> None:
     )
 
 
+def test_the_conclusion_starts_with_the_accuracy_and_names_the_hardest_classes() -> None:
+    assert report.conclusion(model(published={})) == (
+        "Test accuracy 89.00 % (95 % interval 88.00 to 90.00), with the weights of epoch 2 of 3. "
+        f"Their validation accuracy is 80.00 %. {report.overfitting(HISTORY)} "
+        f"{report.hardest(CLASSES, PREDICTIONS)}"
+    )
+
+
 def test_the_section_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
     sections = report.model_sections(model())
     assert sections[0] == "## lenet5"

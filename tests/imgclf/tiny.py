@@ -8,8 +8,6 @@ from imgclf.batches import Batches
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 
-torch.set_num_threads(1)  # more would cost more than they save
-
 CPU = torch.device("cpu")
 NUM_CLASSES = 3
 
