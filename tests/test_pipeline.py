@@ -81,8 +81,8 @@ def test_exp_run_with_another_learning_rate_changes_what_depends_on_it(clean: Pa
     diff = json.loads(run(clean, "dvc", "metrics", "diff", "--json").stdout)
     assert diff["metrics/lenet5.json"]["loss"]["diff"] != 0
     assert "metrics/fc.json" not in diff
-    shown = run(clean, "dvc", "exp", "show", "--csv", "--drop", ".*json.*").stdout
-    assert "0.0016" in next(line for line in shown.splitlines() if "lr" in line.split(","))
+    shown = csv.DictReader(run(clean, "dvc", "exp", "show", "--csv").stdout.splitlines())
+    assert {row["Experiment"]: row["lr"] for row in shown}["lr"] == "0.0016"
 
 
 def test_exp_run_with_another_activation_changes_one_model(clean: Path) -> None:
@@ -100,8 +100,31 @@ def test_exp_run_with_another_activation_changes_one_model(clean: Path) -> None:
 def test_plots_show_and_diff_have_all_models_and_templates(clean: Path) -> None:
     shown = json.loads(run(clean, "dvc", "plots", "show", "--json").stdout)["data"]
     for title in ("validation accuracy", "validation loss", "training loss"):
-        fields = {point["dvc_data_version_info"]["field"] for point in shown[title][0]["data"]}
-        assert fields == {"fc", "lenet5"}
+        points = shown[title][0]["content"]["data"]["values"]
+        assert {point["field"] for point in points} == {"fc", "lenet5"}
     assert "plots/predictions/lenet5.csv" in " ".join(shown)
     run(clean, "dvc", "plots", "diff", "HEAD", "--out", "page")
     assert "vega" in (clean / "page/index.html").read_text()
+
+
+def test_verify_trains_again_in_a_clone_and_compares_hashes(clean: Path) -> None:
+    printed = run(clean, "python", "-m", "experiments.verify", "fc").stdout
+    compared = [line for line in printed.splitlines() if line.startswith("same ")]
+    assert any(line.endswith("models/fc.safetensors") for line in compared)
+    assert "DIFFERENT" not in printed
+
+
+def test_verify_says_which_output_is_not_reproduced(clean: Path) -> None:
+    lock = (clean / "dvc.lock").read_text()
+    md5 = output_hashes(clean)["train@fc"]["plots/history/fc.csv"]
+    (clean / "dvc.lock").write_text(lock.replace(md5, md5[::-1]))
+    done = run(clean, "python", "-m", "experiments.verify", "fc", check=False)
+    assert done.returncode == 1
+    assert "error: fc: not reproduced here: plots/history/fc.csv" in done.stderr
+
+
+def test_verify_names_the_models_there_are(clean: Path) -> None:
+    done = run(clean, "python", "-m", "experiments.verify", "lenet", check=False)
+    assert done.returncode == 1
+    message = "error: model: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: fc, lenet5"
+    assert done.stderr.strip() == message

@@ -44,19 +44,22 @@ def test_another_seed_gives_other_weights() -> None:
     assert not same(after_two_epochs(seed=5, noise=0), after_two_epochs(seed=6, noise=0))
 
 
-def test_every_epoch_sees_each_image_once_in_an_order_of_its_own() -> None:
-    training, seen = trainer(tiny.fc()), list[bytes]()
+def order(seed: int, epoch: int) -> tuple[int, ...]:
+    training, seen = trainer(tiny.fc(), seed=seed), list[bytes]()
 
     def look(_: nn.Module, inputs: tuple[Tensor]) -> None:
         seen.extend(image.numpy().tobytes() for image in inputs[0])
 
     training.network.register_forward_pre_hook(look)
-    training.run_epoch(1)
-    training.run_epoch(2)
-    everything = [image.numpy().tobytes() for image in training.data.take(torch.arange(10))[0]]
-    assert sorted(seen[:10]) == sorted(seen[10:]) == sorted(everything)
-    assert seen[:10] != seen[10:]
-    assert seen[:10] != everything
+    training.run_epoch(epoch)
+    stored = [image.numpy().tobytes() for image in training.data.take(torch.arange(10))[0]]
+    return tuple(stored.index(image) for image in seen)
+
+
+def test_every_epoch_of_every_seed_sees_each_image_once_in_an_order_of_its_own() -> None:
+    orders = [order(seed, epoch) for seed in (0, 1, 2) for epoch in (1, 2, 3)]
+    assert all(sorted(images) == list(range(10)) for images in orders)
+    assert len({*orders, tuple(range(10))}) == 10
 
 
 @pytest.mark.parametrize("loss", LOSSES)
