@@ -54,7 +54,8 @@ def loss(results: Results) -> Figure:
 def accuracy(results: Results) -> Figure:
     """Draw training and validation accuracy over the epochs."""
     figure, axes = _curves(results, "accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
@@ -102,7 +103,10 @@ def mistakes(results: Results) -> Figure:
     rows = max(1, -(-len(images) // columns))
     with mpl.rc_context({**STYLE, "axes.grid": False, "font.size": 8}):
         figure = Figure(figsize=(8, 0.4 + 1.62 * rows), dpi=DPI, layout="constrained")
-        figure.suptitle(f"{results.name}: its most confident mistakes", fontsize=10)
+        figure.suptitle(
+            f"{results.name}: its most confident mistakes (true class \u2192 predicted class)",
+            fontsize=10,
+        )
         for number, axes in enumerate(figure.subplots(rows, columns).flat):
             axes.axis("off")
             if number < len(images):
@@ -111,7 +115,7 @@ def mistakes(results: Results) -> Figure:
                 actual, predicted, confidence = (
                     results.mistakes[key][number] for key in ("actual", "predicted", "confidence")
                 )
-                title = f"{actual}\ntaken for {predicted}\n{confidence:.1%}"
+                title = f"{actual}\n\u2192 {predicted}\n{confidence:.1%}"
                 axes.set_title(title, fontsize=7)
     return figure
 

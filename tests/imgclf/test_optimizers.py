@@ -42,8 +42,8 @@ def test_steps_equal_those_of_torch_s_plain_optimizer(
     name: OptimizerName, plain: Any, options: dict[str, Any]
 ) -> None:
     ours, theirs = weights(), weights()
-    settings = TrainingSettings(optimizer=name, lr=0.01, **options)
-    expected = after_steps(plain([theirs], lr=0.01, foreach=False, **options), theirs)
+    settings = TrainingSettings(optimizer=name, lr=0.02, **options)
+    expected = after_steps(plain([theirs], lr=0.02, foreach=False, **options), theirs)
     got = after_steps(OPTIMIZERS[name]([ours], settings), ours)
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-13)
     assert not torch.equal(got, weights())
@@ -51,7 +51,7 @@ def test_steps_equal_those_of_torch_s_plain_optimizer(
 
 def test_adam_ignores_momentum() -> None:
     plain, other = weights(), weights()
-    settings = TrainingSettings(lr=0.01, momentum=0.0), TrainingSettings(lr=0.01, momentum=0.9)
+    settings = TrainingSettings(lr=0.02, momentum=0.0), TrainingSettings(lr=0.02, momentum=0.9)
     first = after_steps(OPTIMIZERS["adam"]([plain], settings[0]), plain)
     assert torch.equal(first, after_steps(OPTIMIZERS["adam"]([other], settings[1]), other))
 
