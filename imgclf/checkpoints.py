@@ -27,8 +27,8 @@ def key(settings: dict[str, Any], inputs: Iterable[Path]) -> str:
     Anything that could change the result belongs here: parameters, data, code, versions.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in sorted(inputs):
-        digest.update(f"\n{path.name} {files.sha256(path)}".encode())
+    for line in sorted(f"{path.name} {files.sha256(path)}" for path in inputs):
+        digest.update(f"\n{line}".encode())
     return digest.hexdigest()[:32]
 
 

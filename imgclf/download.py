@@ -41,7 +41,8 @@ class Mirror:
     def get(self, name: str, scratch: Path) -> Path:
         """Return the path of file `name`, downloaded into `scratch` if it is not on this disk."""
         if "://" not in self.base:
-            for path in (Path(self.base, name + ".gz"), Path(self.base, name)):
+            folder = Path(self.base).expanduser()
+            for path in (folder / f"{name}.gz", folder / name):
                 if path.is_file():
                     return path
             raise SourceError(f"has no {name} or {name}.gz")
@@ -53,7 +54,9 @@ class Mirror:
             registry={name + ".gz": None},
             retry_if_failed=RETRIES,
         )
-        bar = pooch.HTTPDownloader(progressbar=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+        bar = pooch.HTTPDownloader(
+            progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, READ_SECONDS)
+        )
         try:
             return Path(files.fetch(name + ".gz", downloader=bar))
         except requests.RequestException as error:

@@ -29,7 +29,7 @@ class SchedulerSettings:
 
     name: SchedulerName = "none"
     """`cosine` falls from `lr` to 0 over the whole training; `one_cycle` peaks at `lr`."""
-    step_size: Annotated[int, Field(ge=1)] = 100
+    step_size: Annotated[int, Field(ge=1, lt=2**31)] = 100
     """Optimiser steps between two multiplications by `gamma` (`step` alone)."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.9
 
@@ -41,8 +41,8 @@ class TrainingSettings:
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides the initial weights, the order of the images and dropout."""
     lr: Annotated[float, Field(gt=0)] = 0.001
-    epochs: Annotated[int, Field(ge=1)] = 20
-    batch_size: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(ge=1, lt=10**6)] = 20
+    batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 100
     optimizer: OptimizerName = "adam"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of `sgd` and `rmsprop`; Adam has moments of its own and ignores it."""

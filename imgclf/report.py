@@ -56,7 +56,7 @@ def summary_table(reports: list[ModelReport]) -> str:
         theirs = report.published.get("accuracy")
         rows.append(
             {
-                "model": f"[{report.name}](#{report.name})",
+                "model": f"[{report.name}](#{report.name.lower()})",
                 "data set": report.settings["dataset"],
                 "test accuracy": percent(ours["accuracy"]),
                 "95 % interval": interval(ours),

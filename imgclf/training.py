@@ -62,7 +62,8 @@ class Trainer:
         """Train for one epoch, numbered from 1; call `after_step` with each batch's mean loss.
 
         Returns the mean loss and the accuracy over the images, each as it was when its batch was
-        trained on. Raises `UserError` if a loss is not finite.
+        trained on. Raises `UserError` if a loss or, after the last
+        step, a weight is not finite.
         """
         random = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.data), generator=random).to(self.data.labels.device)
@@ -75,14 +76,18 @@ class Trainer:
         by_step = torch.stack(losses).cpu().double()
         if not by_step.isfinite().all():
             step = int((~by_step.isfinite()).nonzero()[0]) + 1
-            raise UserError(
-                f"the loss is {float(by_step[step - 1])} in epoch {epoch}, step {step} of "
-                f"{len(batches)}: try a lower lr (now {self.settings.lr:g}), another optimizer "
-                f"or loss, or scaling: standard"
-            )
+            raise self._diverged(f"the loss is {float(by_step[step - 1])}", epoch, step)
+        if not all(weights.isfinite().all() for weights in self.network.parameters()):
+            raise self._diverged("a weight is not finite", epoch, len(batches))
         sizes = torch.tensor([len(batch) for batch in batches])
         mean_loss = float((by_step * sizes).sum() / sizes.sum())
         return mean_loss, float(torch.stack(hits).sum()) / len(self.data)
+
+    def _diverged(self, what: str, epoch: int, step: int) -> UserError:
+        return UserError(
+            f"{what} in epoch {epoch}, step {step} of {self.steps_per_epoch}: try a lower lr (now "
+            f"{self.settings.lr:g}), another optimizer or loss, or scaling: standard"
+        )
 
     def _step(self, batch: Tensor, after_step: Callable[[Tensor], None]) -> tuple[Tensor, Tensor]:
         images, labels = self.data.take(batch)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class FC:
     """Flatten, Linear, ReLU, Linear; Xavier-uniform weights on both linear layers."""
 
-    hidden: Annotated[int, Field(ge=1)] = 512
+    hidden: Annotated[int, Field(ge=1, le=2**16)] = 512
     """Width of the hidden layer."""
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:

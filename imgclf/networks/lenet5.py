@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Channels = Annotated[int, Field(ge=1)]
+Channels = Annotated[int, Field(ge=1, le=2**12)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
