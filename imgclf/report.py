@@ -40,7 +40,7 @@ def results(reports: list[ModelReport]) -> str:
         "here, run `dvc repro`.",
         "## Summary",
         summary_table(reports),
-        summary_sentence(reports),
+        *(summary_sentence(same) for same in by_dataset(reports)),
         *(section for report in reports for section in model_sections(report)),
         "## Environment",
         environment_table(reports),
@@ -74,12 +74,19 @@ def summary_table(reports: list[ModelReport]) -> str:
     return table(pd.DataFrame(rows))
 
 
+def by_dataset(reports: list[ModelReport]) -> list[list[ModelReport]]:
+    """Return the models of each data set, in the order in which the data sets come first."""
+    names = dict.fromkeys(report.settings["dataset"] for report in reports)
+    return [[r for r in reports if r.settings["dataset"] == name] for name in names]
+
+
 def summary_sentence(reports: list[ModelReport]) -> str:
-    """Return which model is best, and which ones are too close to it to tell apart."""
+    """Return which model of a data set is best, and which are too close to it to tell apart."""
     best = max(reports, key=lambda report: float(report.metrics["accuracy"]))
     others = [report for report in reports if report is not best]
     sentence = (
-        f"The highest test accuracy is that of `{best.name}`, {percent(best.metrics['accuracy'])}."
+        f"On {best.settings['dataset']}, the highest test accuracy is that of `{best.name}`, "
+        f"{percent(best.metrics['accuracy'])}."
     )
     close = [r for r in others if r.metrics["accuracy_high"] >= best.metrics["accuracy_low"]]
     if close:

@@ -161,7 +161,7 @@ def test_the_conclusion_compares_with_published_figures(
 @pytest.mark.parametrize(
     ("others", "sentence"),
     [
-        ([], "The highest test accuracy is that of `best`, 89.00 %."),
+        ([], "On fashion_mnist, the highest test accuracy is that of `best`, 89.00 %."),
         ([("b", 0.86)], "89.00 %. Its interval overlaps with no other."),
         ([("b", 0.875)], "Its interval overlaps with that of `b`: "),
         ([("b", 0.86), ("c", 0.88), ("d", 0.885)], "overlaps with that of `c` and `d`: "),
@@ -266,3 +266,10 @@ def test_the_whole_report_has_each_model_in_order() -> None:
     assert headings == ["# Results", "## Summary", "## a", "## b", "## Environment"]
     assert text.endswith("|\n")
     assert "\n\n\n" not in text
+
+
+def test_models_of_different_data_sets_are_not_compared() -> None:
+    names = ("fashion_mnist", "digits", "fashion_mnist")
+    reports = [model(settings={**model().settings, "dataset": name}) for name in names]
+    grouped = [[r.settings["dataset"] for r in same] for same in report.by_dataset(reports)]
+    assert grouped == [["fashion_mnist", "fashion_mnist"], ["digits"]]
