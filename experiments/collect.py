@@ -9,7 +9,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ class Result:
     """What one run found."""
 
     run: dict[str, str]
-    history: Table = field(default_factory=list)
-    classes: Table = field(default_factory=list)
+    history: Table
+    classes: Table
 
 
 def experiments(repository: Path) -> dict[str, list[str]]:
@@ -91,16 +91,20 @@ def _seconds(cache: Path, md5: str) -> str:
 
 
 def load(study: str) -> dict[str, Result]:
-    """Return the results in a study's tables, by the name of the row."""
-    runs, histories, classes = (list(_lines(study, part)) for part in PARTS)
+    """Return the results that are in all of a study's tables, by the name of the row."""
+    histories, classes = _by_name(study, "_history"), _by_name(study, "_classes")
     return {
-        run["name"]: Result(
-            run=run,
-            history=[line for line in histories if line["name"] == run["name"]],
-            classes=[line for line in classes if line["name"] == run["name"]],
-        )
-        for run in runs
+        name: Result(run=run, history=histories[name], classes=classes[name])
+        for name, (run,) in _by_name(study, "").items()
+        if name in histories and name in classes  # else it was killed between two tables
     }
+
+
+def _by_name(study: str, part: str) -> dict[str, Table]:
+    lines = defaultdict(list)
+    for line in _lines(study, part):
+        lines[line["name"]].append(line)
+    return dict(lines)
 
 
 def _lines(study: str, part: str) -> Iterator[dict[str, str]]:

@@ -18,7 +18,7 @@ from experiments.commands import output
 from experiments.plan import Row
 from imgclf.errors import UserError
 
-TAIL = 8
+TAIL = 5
 """Lines of a failed row's log that are shown."""
 PUSHES = 5
 """Attempts to bring an experiment back: another row may hold a lock for a moment."""

@@ -37,10 +37,12 @@ PATIENCE = 20
 def main() -> None:
     """Run what is missing of the named studies."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+", metavar="name", help="of a file in studies/")
+    parser.add_argument("names", nargs="*", metavar="name", help="of a file in studies/")
     parser.add_argument("--jobs", default="1", help="rows at a time")
     args = parser.parse_args()
 
+    if not args.names:
+        raise UserError(f"study: name one or more of {', '.join(plan.names())}")
     jobs, repository = _number(args.jobs), Path.cwd()
     studies = {name: plan.load(name) for name in args.names}
     _refuse_changes(repository)
@@ -158,7 +160,7 @@ def _run(
 
 def _outcomes(place: Place, missing: list[Row], jobs: int) -> Iterator[Outcome]:
     """Run rows, and yield what became of each as soon as it is known."""
-    for r in {r.data_key: r for r in missing}.values():
+    for r in {r.data_key: r for r in missing if min(jobs, len(missing)) > 1}.values():
         outcome = row.prepare(place, r)
         if outcome.error:
             raise UserError(f"the data of {r.name} could not be made:\n{outcome.error}")
