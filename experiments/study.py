@@ -54,6 +54,7 @@ def main() -> None:
         results = _known(place, planned, revision.code)
         _save(planned, results)
         missing = [r for r in planned if r.name not in results]
+        _unlock(place, missing)
         print(f"{len(results)} of {len(planned)} rows are done, {len(missing)} to run", flush=True)
         failed = _run(place, planned, missing, results, jobs)
     if failed:
@@ -92,6 +93,14 @@ def _alone(place: Place) -> Iterator[None]:
         shutil.rmtree(place.clones, ignore_errors=True)
         signal.signal(signal.SIGINT, _stop)
         yield
+
+
+def _unlock(place: Place, missing: Iterable[Row]) -> None:
+    """Remove the locks of git references that a row left when it was killed as it came back."""
+    common = output("git", "rev-parse", "--git-common-dir", cwd=place.repository).strip()
+    for r in missing:
+        reference = place.repository / common / place.reference(r.name)
+        reference.with_name(f"{reference.name}.lock").unlink(missing_ok=True)
 
 
 def _lock(file: int, patience: float) -> bool:
