@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test setup verify audit lock clean
+.PHONY: reproduce test setup study studies verify audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -18,6 +18,15 @@ test: setup
 MODEL ?= lenet5
 verify: setup
 	python -m experiments.verify $(MODEL)
+
+# Run what is missing of studies/NAME.yaml as experiments, JOBS at a time; collect metrics/studies/.
+NAME ?=
+JOBS ?= 1
+study: setup
+	python -m experiments.study $(NAME) --jobs $(JOBS)
+
+studies: setup
+	python -m experiments.study $(sort $(basename $(notdir $(wildcard studies/*.yaml)))) --jobs $(JOBS)
 
 setup: .venv/installed
 

@@ -1,0 +1,234 @@
+"""What a study consists of: studies/NAME.yaml becomes one row for each run, named and keyed."""
+
+import copy
+import functools
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from experiments.commands import output
+from imgclf import params, settings
+from imgclf.errors import UserError
+from imgclf.settings import STRICT
+
+FOLDER = Path("studies")
+CODE_OF = ("fetch", "normalise", "train", "evaluate")
+"""The stages whose code decides a result."""
+_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
+_OF_THE_STUDY = {"models": "model", "datasets": "model", "seed": "seeds"}
+"""Parameters that another key of the study decides."""
+
+
+def _plain(value: Any) -> Any:
+    items = value if isinstance(value, list) and value else [value]
+    for item in items:
+        if not isinstance(item, bool | int | float | str) or (
+            isinstance(item, float) and not math.isfinite(item)
+        ):
+            raise ValueError("should be a number, a string, true, false or a list of these")
+    return value
+
+
+Value = Annotated[Any, AfterValidator(_plain)]
+"""A value of a parameter: a number, a string, true, false or a list of these."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Study:
+    """studies/NAME.yaml. Parameters are dotted, as in `dvc exp run -S zoo.lenet5.dropout=true`."""
+
+    title: str
+    model: str
+    """A name of the zoo."""
+    note: str = ""
+    """What a reader of the results should know."""
+    varies: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(default_factory=dict)
+    """The values of each parameter; of several, every combination."""
+    cases: list[dict[str, Value]] = Field(default_factory=list)
+    """Instead of `varies`: each run's parameters. `model` may be one of them."""
+    fixed: dict[str, Value] = Field(default_factory=dict)
+    """Parameters of every run that differ from params.yaml."""
+    seeds: Annotated[list[int], Field(min_length=1)] = Field(default_factory=lambda: [0])
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Row:
+    """One run of a study."""
+
+    study: str
+    name: str
+    """Of its experiment: the study, the values, the seed."""
+    value: str
+    """The varied values, as text."""
+    seed: int
+    model: str
+    dataset: str
+    changes: dict[str, Any]
+    """Every parameter that differs from params.yaml."""
+    data_key: str
+    """Stands for all that the row's data depend on."""
+    key: str
+    """Stands for all that the row's result depends on."""
+
+
+def names() -> list[str]:
+    """Return the names of all studies."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Study:
+    """Read studies/NAME.yaml; raise `UserError` for the first thing amiss."""
+    if name not in names():
+        raise settings.unknown("study", name, names())
+    path = FOLDER / f"{name}.yaml"
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{path}: a study's name is letters, digits, underscores and dots")
+    try:
+        study = settings.read(Study, settings.parse(path.read_text(encoding="utf-8")), "")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if study.varies and study.cases:
+        raise UserError(f"{path}: give varies or cases, not both")
+    for key in itertools.chain(study.fixed, study.varies, *study.cases):
+        if other := _OF_THE_STUDY.get(key):
+            raise UserError(f"{path}: {key}: is decided by {other!r}")
+    for key in itertools.chain(study.varies, *study.cases):
+        if key in study.fixed:
+            raise UserError(f"{path}: {key}: is both fixed and varied")
+    return study
+
+
+def rows(name: str, study: Study, revision: "Revision") -> list[Row]:
+    """Return the runs of a study of the code and parameters at `revision`, in its order."""
+    points = study.cases or [
+        dict(zip(study.varies, values, strict=True))
+        for values in itertools.product(*study.varies.values())
+    ]
+    try:
+        planned = [
+            _row(name, study, point, seed, revision) for point in points for seed in study.seeds
+        ]
+        _check_distinct(planned)
+    except UserError as error:
+        raise UserError(f"{FOLDER}/{name}.yaml: {error}") from None
+    return planned
+
+
+def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision: "Revision") -> Row:
+    changes = study.fixed | dict(point) | {"seed": seed}
+    model = str(changes.pop("model", study.model))
+    values = apply(revision.params, changes)
+    if model not in values["zoo"]:
+        raise settings.unknown("model", model, values["zoo"])
+    for key in changes:
+        _check_effect(key, model, values["zoo"][model])
+    changes |= {"datasets": [values["zoo"][model].get("dataset")], "models": [model]}
+    values |= {key: changes[key] for key in ("datasets", "models")}
+    text = [_text(value) for value in point.values()]
+    return Row(
+        study=name,
+        name="-".join([name, *(re.sub(r"[^\w.+-]|\.(?=\.)", "_", part) for part in text)])
+        + f"-s{seed}",
+        value=" ".join(text),
+        seed=seed,
+        model=model,
+        dataset=str(values["zoo"][model].get("dataset")),
+        changes=changes,
+        data_key=_hash([values["datasets"], _settings(values, model)["data"]]),
+        key=result_key(values, model, revision.code),
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "x".join(map(_text, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the parameters `values` with dotted keys changed."""
+    changed: dict[str, Any] = copy.deepcopy(dict(values))
+    for dotted, value in changes.items():
+        *parents, last = dotted.split(".")
+        place: Any = changed
+        for depth, parent in enumerate(parents):
+            if not isinstance(place.get(parent), dict):
+                where = ".".join(parents[:depth]) or "parameters"
+                raise settings.unknown(
+                    where, parent, (k for k in place if isinstance(place[k], dict))
+                )
+            place = place[parent]
+        place[last] = value
+    return changed
+
+
+def _check_effect(key: str, model: str, entry: Any) -> None:
+    for part in key.split("."):
+        if not isinstance(entry, dict) or part not in entry:
+            return
+        entry = entry[part]
+    raise UserError(f"{key}: has no effect, because zoo.{model}.{key} is set; change that")
+
+
+def _check_distinct(planned: Iterable[Row]) -> None:
+    by_key: dict[str, Row] = {}
+    for name, count in Counter(row.name for row in planned).items():
+        if count > 1:
+            raise UserError(f"{count} runs would have the name {name}")
+    for row in planned:
+        if other := by_key.get(row.key):
+            raise UserError(
+                f"{row.name} and {other.name} are the same run: what varies is not used"
+            )
+        by_key[row.key] = row
+
+
+def result_key(values: Mapping[str, Any], model: str, code: Mapping[str, str]) -> str:
+    """Return a hash of all that a result depends on: its parameters and the bytes of its code."""
+    return _hash([model, _settings(values, model), sorted(code.items())])
+
+
+def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
+    chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
+    data = asdict(chosen.data[chosen.zoo[model].dataset])
+    del data["mirror"]  # where the same bytes come from
+    return {"model": params.describe(chosen.zoo[model]), "data": data}
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class Revision:
+    """The parameters and the code of a commit."""
+
+    def __init__(self, repository: Path, commit: str) -> None:
+        self.repository = repository
+        self.commit = commit
+        deps = _deps(self.show("dvc.yaml"))
+        listed = output("git", "ls-tree", "-r", "-z", commit, cwd=repository).split("\0")
+        entries = (entry.partition("\t") for entry in listed if entry)
+        blobs = {path: about.split()[2] for about, _, path in entries}
+        self.code = {path: blobs[path] for path in deps if path in blobs}
+        """Git's hash of the bytes of every file that the four stages import."""
+        self.params = settings.parse(self.show("params.yaml"))
+
+    def show(self, path: str) -> str:
+        """Return the text of a file in the commit."""
+        return output("git", "show", f"{self.commit}:{path}", cwd=self.repository)
+
+
+@functools.cache  # experiments by the hundred have the same dvc.yaml, and it takes 0.1 s to read
+def _deps(pipeline: str) -> frozenset[str]:
+    stages = settings.parse(pipeline)["stages"]
+    return frozenset(path for stage in CODE_OF for path in stages[stage]["deps"])

@@ -1,0 +1,342 @@
+"""Studies: what a file means, and rows that run, fail, are killed and are found again."""
+
+import csv
+import fcntl
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from experiments import plan, row
+from imgclf.errors import UserError
+from tests.closure import ROOT
+from tests.project import commit, copy_project, run, use_digits
+
+pytestmark = pytest.mark.xdist_group("study")
+
+TINY: dict[str, Any] = {
+    "title": "of the tests",
+    "model": "fc",
+    "varies": {"zoo.fc.lr": [0.001, 0.01]},
+    "fixed": {"zoo.fc.hidden": 8, "epochs": 40},
+    "seeds": [0, 1],
+}
+TINY_NAMES = ["tiny-0.001-s0", "tiny-0.001-s1", "tiny-0.01-s0", "tiny-0.01-s1"]
+
+
+def new_project(folder: Path) -> Path:
+    copy_project(folder)
+    use_digits(folder, epochs=1)
+    add_study(folder, "tiny", TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return new_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def studied(project: Path) -> Path:
+    """A project in which the study `tiny` ran undisturbed."""
+    study(project, "tiny", jobs=2)
+    shutil.copytree(project / "metrics", kept(project) / "metrics")
+    return project
+
+
+def kept(project: Path) -> Path:
+    """A folder with the tables of the undisturbed run, whatever runs afterwards."""
+    return project.with_name("kept")
+
+
+def add_study(folder: Path, name: str, content: object) -> None:
+    with (folder / f"studies/{name}.yaml").open("w") as file:
+        YAML().dump(content, file)
+    commit(folder)
+
+
+def study(
+    folder: Path, *names: str, jobs: object = 1, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    command = ("python", "-m", "experiments.study", *names, "--jobs", str(jobs))
+    return run(folder, *command, check=check)
+
+
+def rows_of(folder: Path, study: object) -> list[plan.Row]:
+    with chdir(folder):
+        (folder / "studies/case.yaml").write_text("")
+        with (folder / "studies/case.yaml").open("w") as file:
+            YAML().dump(study, file)
+        try:
+            return plan.rows("case", plan.load("case"), plan.Revision(folder, "HEAD"))
+        finally:
+            (folder / "studies/case.yaml").unlink()
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"metrics/studies/{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def results(folder: Path, study: str) -> list[list[dict[str, str]]]:
+    """The three tables of a study without what differs from run to run."""
+    tables = [table(folder, f"{study}{part}") for part in ("", "_history", "_classes")]
+    differs = ("seconds", "commit")
+    return [[{k: v for k, v in row.items() if k not in differs} for row in t] for t in tables]
+
+
+EXPANSIONS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["case-s0"]),
+    ({"seeds": [3, 1]}, ["case-s3", "case-s1"]),
+    ({"varies": {"lr": [0.0001, 1e-5, 2]}}, ["case-0.0001-s0", "case-1e-05-s0", "case-2-s0"]),
+    ({"varies": {"zoo.lenet5.dropout": [False, True]}}, ["case-false-s0", "case-true-s0"]),
+    (
+        {"varies": {"lr": [0.1, 0.2], "optimizer": ["adam", "sgd"]}, "seeds": [0, 1]},
+        [f"case-{v}-s{s}" for v in ("0.1-adam", "0.1-sgd", "0.2-adam", "0.2-sgd") for s in (0, 1)],
+    ),
+    (
+        {"cases": [{"lr": 0.1}, {"optimizer": "sgd", "momentum": 0.9}, {"model": "fc"}]},
+        ["case-0.1-s0", "case-sgd-0.9-s0", "case-fc-s0"],
+    ),
+    (
+        {"varies": {"zoo.lenet5.channels": [[1, 2, 3], [4, 5, 6]]}},
+        ["case-1x2x3-s0", "case-4x5x6-s0"],
+    ),
+    ({"varies": {"data.digits.mirror": ["/a b/../c.lock"]}}, ["case-_a_b__._c.lock-s0"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "names"), EXPANSIONS)
+def test_a_study_is_these_runs(project: Path, changes: dict[str, Any], names: list[str]) -> None:
+    rows = rows_of(project, {"title": "t", "model": "lenet5"} | changes)
+    assert [row.name for row in rows] == names
+    assert len({row.key for row in rows}) == len(rows)
+    for one in rows:
+        run(project, "git", "check-ref-format", f"refs/exps/00/11/{one.name}")
+
+
+def test_a_row_says_all_that_differs(project: Path) -> None:
+    study = {"model": "fc", "title": "t", "fixed": {"epochs": 2}, "varies": {"zoo.fc.lr": [0.5]}}
+    (row,) = rows_of(project, study)
+    expected = {"epochs": 2, "zoo.fc.lr": 0.5, "seed": 0, "models": ["fc"], "datasets": ["digits"]}
+    assert row.changes == expected
+    assert row.value == "0.5"
+
+
+def test_the_key_is_that_of_parameters_data_and_code(project: Path) -> None:
+    def key(**changes: object) -> str:
+        fixed = {name.replace("__", "."): value for name, value in changes.items()}
+        return rows_of(project, {"title": "t", "model": "fc", "fixed": fixed})[0].key
+
+    same = [key(), key(epochs=1), key(zoo__lenet5__dropout=True), key(data__digits__mirror="/x")]
+    other = [key(epochs=2), key(data__digits__scaling="standard"), key(zoo__fc__hidden=9)]
+    assert len({*same}) == 1
+    assert len({same[0], *other}) == 4
+
+
+BAD_STUDIES: list[tuple[object, str]] = [
+    ([], "parameters: [] is not a mapping of keys to values"),
+    ({"title": None}, "title: None is not allowed: should be a valid string"),
+    ({"model": "lenet"}, "model: 'lenet' is unknown. Did you mean 'lenet5'?"),
+    ({"vary": {}}, "parameters: 'vary' is unknown. Did you mean 'varies'?"),
+    ({"varies": {"lr": 0.1}}, "varies.lr: 0.1 is not allowed: should be a valid array"),
+    ({"varies": {"lr": []}}, "varies.lr: [] is not allowed: List should have at least 1 item"),
+    ({"varies": {"lr": [None]}}, "varies.lr.0: None is not allowed: should be a number, a string"),
+    ({"varies": {"lr": [{"a": 1}]}}, "varies.lr.0: {'a': 1} is not allowed: should be a number"),
+    ({"varies": {"lr": [float("nan")]}}, "varies.lr.0: nan is not allowed: should be a number"),
+    ({"varies": {"lr": [0]}}, "lr: 0 is not allowed: should be greater than 0"),
+    ({"varies": {"lr": [0.1, 0.1]}}, "2 runs would have the name bad-0.1-s0"),
+    ({"varies": {"lr": [1, 1.0]}}, "bad-1.0-s0 and bad-1-s0 are the same run"),
+    ({"varies": {"lrate": [1]}}, "parameters: 'lrate' is unknown. Allowed: batch_size"),
+    ({"varies": {"zo.fc.lr": [1]}}, "parameters: 'zo' is unknown. Did you mean 'zoo'?"),
+    ({"varies": {"zoo.fcc.lr": [1]}}, "zoo: 'fcc' is unknown. Did you mean 'fc'?"),
+    ({"varies": {"zoo.lenet5.lrr": [1]}}, "zoo.lenet5: 'lrr' is unknown. Did you mean 'lr'?"),
+    ({"varies": {"zoo.fc.hidden": [8, 9]}}, "bad-9-s0 and bad-8-s0 are the same run"),
+    ({"model": "fc", "varies": {"lr": [1]}}, "lr: has no effect, because zoo.fc.lr is set"),
+    ({"varies": {"seed": [1]}}, "seed: is decided by 'seeds'"),
+    ({"fixed": {"models": "fc"}}, "models: is decided by 'model'"),
+    ({"fixed": {"lr": 1}, "varies": {"lr": [2]}}, "lr: is both fixed and varied"),
+    ({"cases": [{"lr": 1}], "varies": {"lr": [2]}}, "give varies or cases, not both"),
+    ({"cases": {"lr": 1}}, "cases: {'lr': 1} is not allowed: should be a valid array"),
+    ({"seeds": []}, "seeds: [] is not allowed"),
+    ({"seeds": [0.5]}, "seeds.0: 0.5 is not allowed: should be a valid integer"),
+    ({"seeds": [-1]}, "seed: -1 is not allowed: should be greater than or equal to 0"),
+    ({"seeds": [1, 1]}, "2 runs would have the name bad-s1"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_STUDIES)
+def test_a_bad_study_is_one_line(project: Path, changes: object, message: str) -> None:
+    study = {"title": "t", "model": "lenet5"} | changes if isinstance(changes, dict) else changes
+    with pytest.raises(UserError) as error:
+        rows_of(project, study)
+    text = str(error.value).replace("case-", "bad-")
+    assert text.startswith(f"studies/case.yaml: {message}")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("studies/*.yaml")))
+def test_every_study_is_valid_and_has_the_published_values(project: Path, name: str) -> None:
+    with chdir(project):
+        rows = plan.rows(name, plan.load(name), plan.Revision(project, "HEAD"))
+    published = ROOT / f"published/studies/{name}.csv"
+    if published.exists():
+        with published.open() as file:
+            values = [row["value"] for row in csv.DictReader(file)]
+        assert values == list(dict.fromkeys(row.value for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("names", "jobs", "message"),
+    [
+        ([], 1, "study: name one or more of activation, base, "),
+        (["tinny"], 1, "study: 'tinny' is unknown. Did you mean 'tiny'? Allowed: "),
+        (["tiny"], 0, "jobs: '0' is not allowed: should be a whole number of at least 1"),
+        (["tiny"], "two", "jobs: 'two' is not allowed: should be a whole number of at least 1"),
+    ],
+)
+def test_a_bad_call_is_one_line(
+    project: Path, names: list[str], jobs: object, message: str
+) -> None:
+    done = study(project, *names, jobs=jobs, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_is_not_committed_is_refused(project: Path) -> None:
+    (project / "notes.txt").write_text("")
+    done = study(project, "tiny", check=False)
+    (project / "notes.txt").unlink()
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: notes.txt: not committed, and a study runs what is; git ")
+
+
+def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
+    shown = run(studied, "dvc", "exp", "show", "--csv").stdout
+    runs = table(studied, "tiny")
+    assert [row["name"] for row in runs] == TINY_NAMES
+    assert all(f"{name}," in shown for name in TINY_NAMES)
+    assert [row["seed"] for row in runs] == ["0", "1", "0", "1"]
+    assert all(float(row["accuracy"]) > 0.1 and row["seconds"] for row in runs)
+    epochs = [(row["name"], row["epoch"]) for row in table(studied, "tiny_history")]
+    assert epochs == [(name, str(epoch)) for name in TINY_NAMES for epoch in range(1, 41)]
+    assert len(table(studied, "tiny_classes")) == 40
+    assert run(studied, "git", "status", "--porcelain").stdout.split() == ["??", "metrics/"]
+    assert not list((studied / ".studies/clones").glob("*"))
+
+
+def test_a_second_call_runs_nothing(studied: Path) -> None:
+    before = results(studied, "tiny")
+    assert study(studied, "tiny").stdout == "4 of 4 rows are done, 0 to run\n"
+    for path in (studied / "metrics/studies").iterdir():
+        path.unlink()
+    assert study(studied, "tiny").stdout == "4 of 4 rows are done, 0 to run\n"
+    assert results(studied, "tiny") == before
+
+
+def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> None:
+    # From here the rows of `tiny` are known from its tables, as experiments of another commit.
+    commit(studied)
+    add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 2]})
+    add_study(studied, "wild", TINY | {"varies": {"zoo.fc.lr": [0.001, 1e30]}, "seeds": [0]})
+
+    done = study(studied, "tiny", "wild", jobs=2, check=False)
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("1 of 4 rows are done, 3 to run\n")
+    assert "wild-1e+30-s0 failed (.studies/logs/wild-1e+30-s0.log):\n" in done.stderr
+    assert "error: the loss is nan in epoch 1" in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: 1 of 4 rows failed: wild-1e+30-s0"
+    tiny, wild = table(studied, "tiny"), table(studied, "wild")
+    assert [row["name"] for row in tiny] == ["tiny-0.001-s0", "tiny-0.001-s2"]
+    names = dict.fromkeys(row["name"] for row in table(studied, "tiny_history"))
+    assert list(names) == ["tiny-0.001-s0", "tiny-0.001-s2"]
+    assert [row["name"] for row in wild] == ["wild-0.001-s0"]
+    # The same run in another study is not trained again.
+    assert wild[0]["key"] == tiny[0]["key"]
+    log = (studied / ".studies/logs/wild-0.001-s0.log").read_text()
+    assert "Stage 'train@fc' is cached - skipping run" in log
+
+
+def test_a_row_can_be_sent_to_another_process_or_machine(project: Path) -> None:
+    place = row.Place(repository=project, commit="0" * 40, cache=project / ".dvc/cache")
+    (planned,) = rows_of(project, {"title": "t", "model": "fc"})
+    sent = (row.run, place, planned)
+    assert pickle.loads(pickle.dumps(sent)) == sent  # noqa: S301 - made here
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that a failing test leaves are killed."""
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def start(project: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.study", "tiny"],
+        cwd=project,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_for(project: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:
+    while not list(project.glob(pattern)):
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+def assert_nothing_runs(project: Path) -> None:
+    with (project / ".studies/guards.lock").open() as file:
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.05)
+    raise AssertionError("commands survived")
+
+
+def test_killed_and_interrupted_the_next_call_finishes_with_the_same_results(
+    studied: Path, tmp_path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    project = new_project(tmp_path)
+    add_study(project, "tiny", TINY | {"seeds": [0]})
+    started.append(start(project))
+    wait_for(project, ".studies/logs/tiny-*", started[-1])
+    assert "another study is running" in study(project, "tiny", check=False).stderr
+    os.kill(started[-1].pid, signal.SIGINT)
+    assert started[-1].wait() == 130
+    assert_nothing_runs(project)
+
+    started.append(start(project))
+    wait_for(project, "metrics/studies/tiny_classes.csv", started[-1])
+    wait_for(project, ".checkpoints/*/*.ckpt", started[-1])
+    os.killpg(started[-1].pid, signal.SIGKILL)
+    assert_nothing_runs(project)
+
+    assert study(project, "tiny").stdout.startswith("1 of 2 rows are done, 1 to run\n")
+    log = (project / ".studies/logs/tiny-0.01-s0.log").read_text()
+    assert "fc: going on after epoch" in log
+    undisturbed = results(kept(studied), "tiny")
+    assert results(project, "tiny") == [
+        [row for row in table if row["name"].endswith("-s0")] for table in undisturbed
+    ]
+    assert not list((project / ".studies/clones").glob("*"))
