@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from experiments.commands import output
 from imgclf import settings
 from imgclf.errors import UserError, exit_code
 
@@ -25,10 +26,10 @@ def main() -> None:
     landed = _hashes(Path(), stages)
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         clone = Path(folder)
-        _run("git", "clone", "--quiet", ".", folder)
-        cache = _run("dvc", "cache", "dir").strip()
-        _run("dvc", "cache", "dir", "--local", cache, cwd=clone)
-        _run("dvc", "checkout", "--quiet", "--force", *_inputs(stages[0]), cwd=clone)
+        output("git", "clone", "--quiet", ".", folder, cwd=Path())
+        cache = output("dvc", "cache", "dir", cwd=Path()).strip()
+        output("dvc", "cache", "dir", "--local", cache, cwd=clone)
+        output("dvc", "checkout", "--quiet", "--force", *_inputs(stages[0]), cwd=clone)
         command = ["dvc", "repro", "--force", "--single-item", *stages]
         subprocess.run(command, cwd=clone, check=True)  # noqa: S603 - written above
         again = _hashes(clone, stages)
@@ -56,16 +57,6 @@ def _inputs(stage: str) -> list[str]:
     lock = settings.parse(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
     assert stage in lock
     return [name for name in lock if name.startswith(("normalise@", "assign"))]
-
-
-def _run(*command: str, cwd: Path = Path()) -> str:
-    done = subprocess.run(  # noqa: S603 - every command is written in this file
-        command, cwd=cwd, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise UserError(f"{' '.join(command)}: {lines[-1]}")
-    return done.stdout
 
 
 if __name__ == "__main__":
