@@ -78,6 +78,13 @@ def test_exp_run_with_another_learning_rate_changes_what_depends_on_it(clean: Pa
     shown = csv.DictReader(run(clean, "dvc", "exp", "show", "--csv").stdout.splitlines())
     assert {row["Experiment"]: row["lr"] for row in shown}["lr"] == "0.0016"
 
+    tried = (clean / "metrics/lenet5.json").read_text()
+    run(clean, "git", "checkout", "--quiet", ".")
+    run(clean, "dvc", "exp", "apply", "lr")
+    assert (clean / "metrics/lenet5.json").read_text() == tried
+    run(clean, "dvc", "exp", "branch", "lr", "faster")
+    assert run(clean, "git", "show", "faster:metrics/lenet5.json").stdout == tried
+
 
 def test_exp_run_with_another_activation_changes_one_model(clean: Path) -> None:
     before = output_hashes(clean)
