@@ -93,7 +93,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "message"), BAD_PARAMETERS, ids=[f"{k}={v}" for k, v, _ in BAD_PARAMETERS]
 )
-@pytest.mark.xdist_group("bad input")
 def test_a_bad_parameter_is_one_line_before_anything_starts(
     project: Path, key: str, value: object, message: str
 ) -> None:
@@ -172,7 +171,6 @@ BAD_WEIGHTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_WEIGHTS)
-@pytest.mark.xdist_group("bad input")
 def test_bad_weights_are_refused(trained: Path, kind: str) -> None:
     damage, message = BAD_WEIGHTS[kind]
     path = trained / "models/fc.safetensors"
@@ -184,7 +182,6 @@ def test_bad_weights_are_refused(trained: Path, kind: str) -> None:
     assert not Path("executed").exists()
 
 
-@pytest.mark.xdist_group("bad input")
 def test_results_come_back_after_a_refusal(trained: Path) -> None:
     path = trained / "models/fc.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
@@ -221,7 +218,6 @@ BAD_DATA: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_DATA)
-@pytest.mark.xdist_group("bad input")
 def test_bad_data_are_refused(trained: Path, kind: str) -> None:
     name, damage, message = BAD_DATA[kind]
     path = trained / name
@@ -298,7 +294,6 @@ def test_a_read_only_folder_is_named(project: Path) -> None:
     assert_refused(done, "/proc/sys")
 
 
-@pytest.mark.xdist_group("bad input")
 def test_a_full_disk_leaves_no_half_written_file(trained: Path, tmp_path: Path) -> None:
     train = "python -m stages.train --model fc --params params.yaml --data data/normalised"
     paths = " ".join(f"--{name} {tmp_path}/{name}" for name in ("weights", "metrics", "history"))

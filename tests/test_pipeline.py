@@ -10,8 +10,6 @@ from ruamel.yaml import YAML
 
 from tests.project import commit, copy_project, run, use_digits
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 Hashes = dict[str, dict[str, str]]
 
 

@@ -16,8 +16,6 @@ from tests.project import commit, copy_project, edit_params, run, use_digits
 RESULTS = ("models/lenet5.safetensors", "metrics/train/lenet5.json", "plots/history/lenet5.csv")
 KILLS = 20
 
-pytestmark = pytest.mark.xdist_group("resume")
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:

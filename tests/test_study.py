@@ -22,8 +22,6 @@ from imgclf.errors import UserError
 from tests.closure import ROOT
 from tests.project import commit, copy_project, run, use_digits
 
-pytestmark = pytest.mark.xdist_group("study")
-
 TINY: dict[str, Any] = {
     "title": "of the tests",
     "model": "fc",
