@@ -15,9 +15,9 @@ from typing import Any
 
 from experiments.commands import output
 from experiments.plan import Revision, Row, result_key
-from imgclf import settings
-from imgclf.errors import UserError
-from imgclf.files import write
+from imgclf.common import settings
+from imgclf.common.errors import UserError
+from imgclf.common.files import write
 
 FOLDER = Path("metrics/studies")
 PARTS = ("", "_history", "_classes")

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from imgclf.errors import UserError
+from imgclf.common.errors import UserError
 
 
 def output(*command: str, cwd: Path) -> str:

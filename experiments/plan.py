@@ -17,9 +17,10 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from experiments.commands import output
-from imgclf import params, settings
-from imgclf.errors import UserError
-from imgclf.settings import STRICT
+from imgclf import params
+from imgclf.common import settings
+from imgclf.common.errors import UserError
+from imgclf.common.settings import STRICT
 
 FOLDER = Path("studies")
 CODE_OF = ("fetch", "normalise", "train", "evaluate")
@@ -219,13 +220,17 @@ class Revision:
         listed = output("git", "ls-tree", "-r", "-z", commit, cwd=repository).split("\0")
         entries = (entry.partition("\t") for entry in listed if entry)
         blobs = {path: about.split()[2] for about, _, path in entries}
-        self.code = {path: blobs[path] for path in deps if path in blobs}
+        self.code = {path: blob for path, blob in blobs.items() if _within(path, deps)}
         """Git's hash of the bytes of every file that the four stages import."""
         self.params = settings.parse(self.show("params.yaml"))
 
     def show(self, path: str) -> str:
         """Return the text of a file in the commit."""
         return output("git", "show", f"{self.commit}:{path}", cwd=self.repository)
+
+
+def _within(path: str, folders: Iterable[str]) -> bool:
+    return any(f"{path}/".startswith(f"{folder}/") for folder in folders)
 
 
 @functools.cache  # experiments by the hundred have the same dvc.yaml, and it takes 0.1 s to read

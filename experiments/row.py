@@ -16,7 +16,7 @@ from pathlib import Path
 
 from experiments.commands import output
 from experiments.plan import Row
-from imgclf.errors import UserError
+from imgclf.common.errors import UserError
 
 TAIL = 5
 """Lines of a failed row's log that are shown."""

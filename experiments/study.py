@@ -28,7 +28,7 @@ from experiments.collect import Result
 from experiments.commands import output
 from experiments.plan import Revision, Row
 from experiments.row import Outcome, Place
-from imgclf.errors import UserError, exit_code
+from imgclf.common.errors import UserError, exit_code
 
 PATIENCE = 20
 """Seconds that commands of a killed call are given to be gone."""

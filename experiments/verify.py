@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from experiments.commands import output
-from imgclf import settings
-from imgclf.errors import UserError, exit_code
+from imgclf.common import settings
+from imgclf.common.errors import UserError, exit_code
 
 
 def main() -> None:

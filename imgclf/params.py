@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf import settings
-from imgclf.data_settings import DataSettings
-from imgclf.errors import UserError
+from imgclf.common import settings
+from imgclf.common.data_settings import DataSettings
+from imgclf.common.errors import UserError
+from imgclf.common.settings import STRICT
 from imgclf.networks import NETWORKS, Network
-from imgclf.settings import STRICT
 
 OptimizerName = Literal["adam", "sgd", "rmsprop"]
 LossName = Literal["cross_entropy", "mse", "multi_margin"]

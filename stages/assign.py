@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from imgclf import settings
-from imgclf.errors import exit_code
-from imgclf.files import new_folder, write
+from imgclf.common import settings
+from imgclf.common.errors import exit_code
+from imgclf.common.files import new_folder, write
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from imgclf import params
+from imgclf.common.errors import exit_code
+from imgclf.common.files import write
+from imgclf.common.settings import unknown
 from imgclf.datasets import DATASETS
-from imgclf.errors import exit_code
-from imgclf.files import write
-from imgclf.settings import unknown
 
 
 def main() -> None:

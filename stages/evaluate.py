@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from imgclf import batches, cards, devices, inference, metrics, params, weights
-from imgclf.errors import exit_code
-from imgclf.files import read_json, write, write_json
-from imgclf.losses import LOSSES
+from imgclf import params, scores
+from imgclf.common.errors import exit_code
+from imgclf.common.files import read_json, write, write_json
+from imgclf.inference import batches, cards, devices, forward, weights
+from imgclf.inference.losses import LOSSES
 
 MISTAKES = 16
 """How many of the most confident mistakes are kept for the gallery."""
@@ -41,19 +42,19 @@ def main() -> None:
     images, labels = cards.load(card, "test", args.data)
     test = batches.put((images, labels), card.scaling, card.mean, card.std, device)
 
-    logits = inference.logits(network, test)
+    logits = forward.logits(network, test)
     loss = float(LOSSES[model.training.loss](logits, test.labels))
     probabilities = logits.softmax(dim=1).cpu().numpy()
     predictions = probabilities.argmax(axis=1)
-    figures = {name: metric(probabilities, labels) for name, metric in metrics.METRICS.items()}
+    figures = {name: metric(probabilities, labels) for name, metric in scores.METRICS.items()}
     num_parameters = sum(tensor.numel() for tensor in network.parameters())
     best_epoch = read_json(args.training)["best_epoch"]
     rounded = {name: round(value, 6) for name, value in {"loss": loss, **figures}.items()}
     write_json(args.metrics, rounded | {"parameters": num_parameters, "best_epoch": best_epoch})
 
     names = np.array(card.classes)
-    confusion = metrics.confusion_matrix(labels, predictions, len(names))
-    table = metrics.per_class(confusion)
+    confusion = scores.confusion_matrix(labels, predictions, len(names))
+    table = scores.per_class(confusion)
     table.insert(0, "class", names)
     write(args.classes, table.to_csv(index=False, float_format="%.6g"))
     confidence = probabilities.max(axis=1)

@@ -7,12 +7,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from imgclf import settings
-from imgclf.data_settings import DataSettings
+from imgclf.common import settings
+from imgclf.common.data_settings import DataSettings
+from imgclf.common.errors import exit_code
+from imgclf.common.files import new_folder
 from imgclf.datasets import DATASETS
-from imgclf.download import Mirror, fetch
-from imgclf.errors import exit_code
-from imgclf.files import new_folder
+from imgclf.datasets.download import Mirror, fetch
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from imgclf import labelled, settings
-from imgclf.data_settings import DataSettings
-from imgclf.datasets import DATASETS
-from imgclf.errors import exit_code
-from imgclf.files import new_folder, sha256, write_json
+from imgclf.common import settings
+from imgclf.common.data_settings import DataSettings
+from imgclf.common.errors import exit_code
+from imgclf.common.files import new_folder, sha256, write_json
+from imgclf.datasets import DATASETS, labelled
 
 
 def main() -> None:

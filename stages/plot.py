@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from imgclf import settings
-from imgclf.errors import exit_code
+from imgclf.common import settings
+from imgclf.common.errors import exit_code
+from imgclf.common.files import new_folder, read_json, write
 from imgclf.figures import FIGURES, Results
-from imgclf.files import new_folder, read_json, write
 
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgclf import params, report, settings
-from imgclf.errors import exit_code
+from imgclf import params, report
+from imgclf.common import settings
+from imgclf.common.errors import exit_code
+from imgclf.common.files import read_json, write
 from imgclf.figures import FIGURES
-from imgclf.files import read_json, write
 
 
 def main() -> None:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import torch
 
-from imgclf import batches, cards, checkpoints, devices, history, params, weights
-from imgclf.environment import environment
-from imgclf.errors import exit_code
-from imgclf.files import write, write_json
-from imgclf.progress import Progress
-from imgclf.run import Run
-from imgclf.training import Trainer
+from imgclf import params
+from imgclf.common.errors import exit_code
+from imgclf.common.files import write, write_json
+from imgclf.inference import batches, cards, devices, weights
+from imgclf.training import checkpoints, history
+from imgclf.training.environment import environment
+from imgclf.training.progress import Progress
+from imgclf.training.run import Run
+from imgclf.training.trainer import Trainer
 
 
 def main() -> None:

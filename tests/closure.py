@@ -8,7 +8,10 @@ PACKAGES = ("imgclf", "stages")
 
 
 def import_closure(script: Path) -> set[str]:
-    """Return the paths, from the root of the project, of `script` and all it imports."""
+    """Return the paths, from the root of the project, of `script` and all it imports.
+
+    Without the `__init__.py` that hold a docstring and nothing else.
+    """
     closure: set[str] = set()
     waiting = [script]
     while waiting:
@@ -18,7 +21,12 @@ def import_closure(script: Path) -> set[str]:
             closure.add(name)
             waiting += _imports(path)
             waiting += [p / "__init__.py" for p in path.parents if (p / "__init__.py").exists()]
-    return closure
+    return {name for name in closure if not _is_docstring(ROOT / name)}
+
+
+def _is_docstring(path: Path) -> bool:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return path.name == "__init__.py" and all(isinstance(node, ast.Expr) for node in body)
 
 
 def _imports(path: Path) -> list[Path]:

@@ -18,7 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from experiments import plan, row
-from imgclf.errors import UserError
+from imgclf.common.errors import UserError
 from tests.closure import ROOT
 from tests.project import commit, copy_project, run, use_digits
 

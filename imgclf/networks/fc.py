@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.settings import STRICT
+from imgclf.common.settings import STRICT
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.errors import UserError
-from imgclf.settings import STRICT
+from imgclf.common.errors import UserError
+from imgclf.common.settings import STRICT
 
 if TYPE_CHECKING:
     from torch import nn

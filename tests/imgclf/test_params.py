@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from imgclf import params
-from imgclf.data_settings import DataSettings
-from imgclf.errors import UserError
+from imgclf.common.data_settings import DataSettings
+from imgclf.common.errors import UserError
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 from tests.closure import ROOT

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from imgclf import batches
-from imgclf.batches import Batches
+from imgclf.inference import batches
+from imgclf.inference.batches import Batches
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 

@@ -1,0 +1,70 @@
+"""How every settings dataclass is read: strictly, and with errors of one line."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from imgclf.common.errors import UserError
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+T = TypeVar("T")
+
+
+def unknown(where: str, name: object, known: Iterable[object]) -> UserError:
+    """Return the error for `name`, given at `where`, which is not one of `known`."""
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return UserError(f"{where}: {name!r} is unknown. {hint}Allowed: {', '.join(names)}")
+
+
+def read(settings: type[T], values: object, where: str) -> T:
+    """Return `settings`, a dataclass, made from the mapping `values`.
+
+    Raises `UserError` for the first unknown key, wrong type or value out of range; `where` is
+    the dotted path of `values` in the parameters file ("" at its top).
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{where or 'parameters'}: {values!r} is not a mapping of keys to values")
+    try:
+        # As JSON, because strict Python input would have to hold dataclasses, not mappings.
+        return TypeAdapter(settings).validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise _explain(error.errors()[0], settings, where) from None
+    except (TypeError, ValueError) as error:  # a key that JSON has not, a value inside itself
+        raise UserError(f"{where or 'parameters'}: {error}") from None
+
+
+def _explain(problem: Any, settings: type, where: str) -> UserError:
+    path = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        fields = settings.__dataclass_fields__  # type: ignore[attr-defined]
+        for part in problem["loc"][:-1]:
+            fields = fields[part].type.__dataclass_fields__
+        return unknown(path.rpartition(".")[0] or "parameters", problem["loc"][-1], fields)
+    if problem["type"] in ("missing", "missing_argument"):
+        return UserError(f"{path}: is missing")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message.replace("an object", "a mapping")
+    return UserError(f"{path}: {problem['input']!r} is not allowed: {message}")
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return the parameters in `text`, read as DVC reads them (YAML 1.2: 1e-3 is a number).
+
+    Raises `UserError` if it is not YAML, or not a mapping.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(text)
+        repr(values)  # an integer of thousands of digits cannot be shown in a message
+    except (YAMLError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(f"parameters are not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"parameters: {values!r} is not a mapping of keys to values")
+    return values

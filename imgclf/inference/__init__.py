@@ -1,0 +1,1 @@
+"""What training and evaluation share: a network, its weights, and images on a device."""

@@ -1,0 +1,59 @@
+"""A data set's card: what the arrays are, and the SHA-256 of each file that holds them.
+
+A stage that reads arrays depends on the card alone, and refuses arrays that do not match it.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from imgclf.common import settings
+from imgclf.common.errors import UserError
+from imgclf.common.files import read_json, sha256
+from imgclf.common.settings import STRICT
+
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Card:
+    """What a model must know of its data set."""
+
+    dataset: str
+    classes: list[str]
+    shape: tuple[int, int, int]
+    """Of one image: channels, height, width."""
+    images: dict[Part, int]
+    """How many images each part has."""
+    scaling: Literal["unit", "standard"]
+    mean: list[float]
+    std: list[float]
+    """Of each channel of the training images, as fractions of 255."""
+    sha256: dict[str, str]
+    """Of each file of arrays."""
+
+
+def read(path: Path) -> Card:
+    """Return the card in a JSON file."""
+    return settings.read(Card, read_json(path), str(path))
+
+
+def load(card: Card, part: Part, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (N, C, H, W) and labels (N,) of one part, mapped from the files in `folder`.
+
+    The mapping is private: what is written to the arrays never reaches the files. Raises
+    `UserError` if a file is missing or is not the one that the card describes.
+    """
+    arrays = []
+    for kind in ("images", "labels"):
+        path = folder / card.dataset / f"{part}_{kind}.npy"
+        if not path.is_file():
+            raise UserError(f"{path} is missing: dvc repro makes it")
+        if sha256(path) != card.sha256[path.name]:
+            raise UserError(f"{path} is not the file that was normalised: delete it and dvc repro")
+        arrays.append(np.load(path, mmap_mode="c"))
+    images, labels = arrays
+    return images, labels

@@ -1,0 +1,24 @@
+"""What a trained network makes of images."""
+
+import torch
+from torch import Tensor, nn
+
+from imgclf.inference.batches import Batches
+from imgclf.inference.losses import Loss
+
+BATCH_SIZE = 500
+"""Images at a time: large enough to keep a device busy, small enough for the cache of a CPU."""
+
+
+@torch.inference_mode()
+def logits(network: nn.Module, data: Batches) -> Tensor:
+    """Return the network's logits (N, K) for all of `data`, in evaluation mode."""
+    network.eval()
+    return torch.cat([network(data.scaled(images)) for images in data.images.split(BATCH_SIZE)])
+
+
+def score(network: nn.Module, data: Batches, loss: Loss) -> tuple[float, float]:
+    """Return the mean loss and the accuracy, in [0, 1], over all of `data`."""
+    outputs = logits(network, data)
+    hits = outputs.argmax(dim=1) == data.labels
+    return float(loss(outputs, data.labels)), float(hits.float().mean())

@@ -1,0 +1,1 @@
+"""Training: optimiser steps, epochs, checkpoints and the history."""

@@ -1,0 +1,58 @@
+"""Checkpoints of a training, so that a killed run goes on from its last finished epoch.
+
+A checkpoint file is the SHA-256 of its content, then the content: a torn or damaged one is
+recognised and the one before it is used. Tensors and plain values only; nothing is unpickled.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imgclf.common import files
+
+KEPT = 2
+"""The newest, and one before it in case the newest is damaged."""
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def key(settings: dict[str, Any], inputs: Iterable[Path]) -> str:
+    """Return a name for the training with these settings and the content of these files.
+
+    Anything that could change the result belongs here: parameters, data, code, versions.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for line in sorted(f"{path.name} {files.sha256(path)}" for path in inputs):
+        digest.update(f"\n{line}".encode())
+    return digest.hexdigest()[:32]
+
+
+def save(folder: Path, epoch: int, state: dict[str, Any]) -> None:
+    """Add the checkpoint of a finished epoch to `folder` and remove what is no longer needed."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    files.write(folder / f"{epoch:06d}.ckpt", hashlib.sha256(content).digest() + content)
+    for old in sorted(folder.glob("*.ckpt"))[:-KEPT]:
+        old.unlink()
+
+
+def load(folder: Path) -> dict[str, Any] | None:
+    """Return the newest whole state in `folder`; None if there is none."""
+    for path in sorted(folder.glob("*.ckpt"), reverse=True):
+        stored = path.read_bytes()
+        content = stored[_DIGEST_BYTES:]
+        if stored[:_DIGEST_BYTES] == hashlib.sha256(content).digest():
+            state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+            return state
+    return None
+
+
+def remove(folder: Path) -> None:
+    """Remove all checkpoints of a training that is finished."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""A whole training: epoch after epoch, its history, and the weights that are kept."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from imgclf.inference import forward
+from imgclf.inference.batches import Batches
+from imgclf.training import history
+from imgclf.training.history import Epoch
+from imgclf.training.trainer import Trainer
+
+
+class Run:
+    """A training between two epochs. Made anew with another's `state_dict`, it goes on as that."""
+
+    def __init__(self, trainer: Trainer, validation: Batches) -> None:
+        self.trainer = trainer
+        self.validation = validation
+        self.epochs: list[Epoch] = []
+        self.kept: dict[str, Tensor] = {}
+        """The weights to keep, of all epochs so far."""
+        self.seconds = 0.0
+        """How long the epochs took."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return len(self.epochs) >= self.trainer.settings.epochs
+
+    def advance(self, after_step: Callable[[Tensor], None] = lambda _: None) -> Epoch:
+        """Train for one more epoch, score it on the validation images, and return both."""
+        start, learning_rate = time.perf_counter(), self.trainer.learning_rate
+        number = len(self.epochs) + 1
+        loss, accuracy = self.trainer.run_epoch(number, after_step)
+        network = self.trainer.network
+        score = (math.nan, math.nan)
+        if len(self.validation):
+            score = forward.score(network, self.validation, self.trainer.loss)
+        epoch = Epoch(
+            epoch=number,
+            train_loss=loss,
+            train_accuracy=accuracy,
+            validation_loss=score[0],
+            validation_accuracy=score[1],
+            learning_rate=learning_rate,
+        )
+        self.epochs.append(epoch)
+        if self.best is epoch:
+            self.kept = {name: value.clone() for name, value in network.state_dict().items()}
+        self.seconds += time.perf_counter() - start
+        return epoch
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights are kept."""
+        return history.best(self.epochs, self.trainer.settings.select)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later epochs and the results depend on, as tensors and plain values."""
+        return {
+            "trainer": self.trainer.state_dict(),
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "kept": self.kept,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the `state_dict` of another run."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.epochs = [Epoch(**values) for values in state["epochs"]]
+        self.kept, self.seconds = state["kept"], state["seconds"]

@@ -1,0 +1,351 @@
+import gzip
+import hashlib
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgclf.common.errors import UserError
+from imgclf.common.files import new_folder
+from imgclf.datasets import download
+from imgclf.datasets.download import DebianPackage, Mirror, PythonPackage, Source, fetch
+
+CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}
+FILES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
+ZIPPED = {name: gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass
+class Site:
+    """A server on the loopback: what it answers to a path, and what it was asked."""
+
+    url: str
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def offer(self, folder: str, answers: dict[str, Answer]) -> Mirror:
+        self.answers |= {f"/{folder}/{name}.gz": answer for name, answer in answers.items()}
+        return Mirror(f"{self.url}/{folder}")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            running.asked.append(self.path)
+            running.answers.get(self.path, status(404))(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        running = Site(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.closing.set()
+        server.shutdown()
+        thread.join()
+
+
+def send(body: bytes, *, length: int | None = None, kind: str = "application/gzip") -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Content-Length", str(len(body) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def status(code: int, **headers: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+def hang_up(handler: BaseHTTPRequestHandler) -> None:
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+GOOD = {name: send(content) for name, content in ZIPPED.items()}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "CONNECT_SECONDS", 2)
+    monkeypatch.setattr(download, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(download, "RETRIES", 0)
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_files_of_an_address_are_decompressed(site: Site, tmp_path: Path) -> None:
+    mirror = site.offer("good", GOOD)
+    assert fetch(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
+    assert contents(tmp_path) == CONTENTS
+
+
+def test_a_redirect_is_followed_and_a_final_slash_is_no_matter(site: Site, tmp_path: Path) -> None:
+    site.offer("good", GOOD)
+    moved = {name: status(302, Location=f"{site.url}/good/{name}.gz") for name in FILES}
+    mirror = Mirror(site.offer("moved", moved).base + "/")
+    assert fetch(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
+    assert contents(tmp_path) == CONTENTS
+
+
+def test_what_a_server_decompressed_on_the_way_is_taken(site: Site, tmp_path: Path) -> None:
+    mirror = site.offer("plain", {name: send(content) for name, content in CONTENTS.items()})
+    fetch(FILES, [mirror], tmp_path)
+    assert contents(tmp_path) == CONTENTS
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (send(gzip.compress(b"other")), "images has SHA-256 d9298a10d1b0..., not "),
+        (send(b"<html>log in</html>", kind="text/html"), "images has SHA-256 "),
+        (send(b""), "images has SHA-256 e3b0c44298fc..., not "),
+        (send(ZIPPED["images"][:-20]), "images.gz is damaged"),
+        (send(ZIPPED["images"][:40], length=len(ZIPPED["images"])), "40 bytes read"),
+        (status(404), "HTTP status 404"),
+        (status(503), "HTTP status 503"),
+        (status(302, Location="/bad/images.gz"), "TooManyRedirects"),
+        (hang_up, "ConnectionError"),
+    ],
+)
+def test_a_bad_answer_is_a_reason_to_ask_the_next_source(
+    answer: Answer,
+    reason: str,
+    site: Site,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad, good = site.offer("bad", GOOD | {"images": answer}), site.offer("good", GOOD)
+    assert fetch(FILES, [bad, good], tmp_path) == dict.fromkeys(FILES, good.base)
+    assert contents(tmp_path) == CONTENTS
+    assert set(site.asked) == {"/bad/images.gz", "/good/images.gz", "/good/labels.gz"}
+    printed = capsys.readouterr().err
+    assert f"next source, because {bad.base}: " in printed
+    assert reason in printed
+
+
+@pytest.mark.parametrize("start", [b"", ZIPPED["images"][:40]], ids=["at once", "half-way"])
+def test_a_server_that_falls_silent_is_left(start: bytes, site: Site, tmp_path: Path) -> None:
+    def stall(handler: BaseHTTPRequestHandler) -> None:
+        if start:
+            send(start, length=len(ZIPPED["images"]))(handler)
+            handler.wfile.flush()
+        site.closing.wait(30)
+
+    silent, good = site.offer("silent", {"images": stall}), site.offer("good", GOOD)
+    assert fetch(FILES, [silent, good], tmp_path) == dict.fromkeys(FILES, good.base)
+    with pytest.raises(UserError, match=r"nothing received|timed out"):
+        fetch({"images": FILES["images"]}, [silent], tmp_path)
+
+
+def test_a_closed_port_and_a_bad_address_are_reasons(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        refused = Mirror(f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(UserError) as caught:
+            fetch(FILES, [refused, Mirror("ftp://127.0.0.1"), Mirror("http://")], tmp_path)
+    assert f"{refused.base}: ConnectionError" in str(caught.value)
+    assert "ftp://127.0.0.1: InvalidSchema" in str(caught.value)
+    assert "http://: " in str(caught.value)
+
+
+def test_a_hiccup_is_forgiven(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_hang_up(handler: BaseHTTPRequestHandler) -> None:
+        first = site.asked.count("/good/images.gz") == 1
+        (hang_up if first else GOOD["images"])(handler)
+
+    monkeypatch.setattr(download, "RETRIES", 1)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    mirror = site.offer("good", GOOD | {"images": first_hang_up})
+    assert fetch(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
+
+
+def test_each_file_is_fetched_once_from_the_first_source_that_has_it(
+    site: Site, tmp_path: Path
+) -> None:
+    half, good = site.offer("half", {"images": GOOD["images"]}), site.offer("good", GOOD)
+    never = site.offer("never", GOOD)
+    origins = fetch(FILES, [half, good, never], tmp_path)
+    assert origins == {"images": half.base, "labels": good.base}
+    assert site.asked == ["/half/images.gz", "/half/labels.gz", "/good/labels.gz"]
+    assert contents(tmp_path) == CONTENTS
+
+
+def test_when_all_sources_fail_one_error_has_every_reason(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    (tmp_path / "empty").mkdir()
+    sources: list[Source] = [
+        site.offer("none", {}),
+        site.offer("wrong", {"images": send(b"?")}),
+        Mirror(str(tmp_path / "empty")),
+        PythonPackage("sklearn.datasets.data"),
+        DebianPackage("some-package", "usr/share"),
+    ]
+    with pytest.raises(UserError) as caught, new_folder(tmp_path / "raw") as folder:
+        fetch(FILES, sources, folder)
+    message = str(caught.value)
+    assert message.startswith("no source has images, labels; ")
+    assert "\n" not in message
+    for source, reason in zip(
+        sources,
+        ("HTTP status 404", "images has SHA-256 8a8de823d5ed", *["has no images"] * 2, "apt-get"),
+        strict=True,
+    ):
+        assert reason in message.partition(f"{source}: ")[2].partition(";")[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_only_what_is_missing_is_named(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^no source has labels; "):
+        fetch(FILES, [site.offer("half", {"images": GOOD["images"]})], tmp_path)
+
+
+@pytest.mark.parametrize("zipped", [{"images", "labels"}, {"images"}, set()])
+def test_a_folder_may_hold_files_gzipped_or_not(zipped: set[str], tmp_path: Path) -> None:
+    for folder in ("mirror", "output"):
+        (tmp_path / folder).mkdir()
+    for name in FILES:
+        if name in zipped:
+            (tmp_path / "mirror" / f"{name}.gz").write_bytes(ZIPPED[name])
+        else:
+            (tmp_path / "mirror" / name).write_bytes(CONTENTS[name])
+    mirror = str(tmp_path / "mirror")
+    before = contents(tmp_path / "mirror")
+    assert fetch(FILES, [Mirror(mirror)], tmp_path / "output") == dict.fromkeys(FILES, mirror)
+    assert contents(tmp_path / "output") == CONTENTS
+    assert contents(tmp_path / "mirror") == before
+
+
+def fetched_from(folder: Path, zipped: bytes) -> bytes | None:
+    for name in ("mirror", "output"):
+        (folder / name).mkdir()
+    (folder / "mirror/labels.gz").write_bytes(zipped)
+    try:
+        fetch({"labels": FILES["labels"]}, [Mirror(str(folder / "mirror"))], folder / "output")
+    except UserError:
+        assert contents(folder / "output") == {}
+        return None
+    return (folder / "output/labels").read_bytes()
+
+
+@given(st.integers(0, len(ZIPPED["labels"]) - 1), st.integers(0, 255))
+def test_a_changed_byte_is_refused_or_harmless(place: int, value: int) -> None:
+    damaged = bytearray(ZIPPED["labels"])
+    damaged[place] = value
+    with tempfile.TemporaryDirectory() as folder:
+        assert fetched_from(Path(folder), bytes(damaged)) in (None, CONTENTS["labels"])
+
+
+@given(st.integers(0, len(ZIPPED["labels"]) - 1))
+def test_a_file_cut_anywhere_is_refused(length: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        assert fetched_from(Path(folder), ZIPPED["labels"][:length]) is None
+
+
+def test_files_come_out_of_an_installed_python_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "path/data_of_the_test"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for name, zipped in ZIPPED.items():
+        (package / f"{name}.gz").write_bytes(zipped)
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    (tmp_path / "output").mkdir()
+    origins = fetch(FILES, [PythonPackage(package.name)], tmp_path / "output")
+    assert origins == dict.fromkeys(FILES, "Python package data_of_the_test")
+    assert contents(tmp_path / "output") == CONTENTS
+
+
+def imitate(folder: Path, apt_get: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put an apt-get that does `apt_get`, and a dpkg-deb that unpacks, first on the path."""
+    for name in ("bin", "package/usr/share/set", "output"):
+        (folder / name).mkdir(parents=True)
+    for name, zipped in ZIPPED.items():
+        (folder / f"package/usr/share/set/{name}.gz").write_bytes(zipped)
+    unpack = f'test "$1" = --extract && test -f "$2" && cp -r {folder}/package "$3"'
+    for name, body in (("apt-get", apt_get), ("dpkg-deb", unpack)):
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\necho "$@" >> {folder}/log\n{body}\n')
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}/bin{os.pathsep}{os.environ['PATH']}")
+    return folder / "output"
+
+
+DOWNLOAD = 'case "$*" in *download*) touch set_1.0_all.deb;; esac'
+SET = DebianPackage("set", "usr/share/set")
+
+
+def test_a_debian_package_is_downloaded_once_and_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = imitate(tmp_path, DOWNLOAD, monkeypatch)
+    assert fetch(FILES, [SET], output) == dict.fromkeys(FILES, "Debian package set")
+    assert contents(output) == CONTENTS
+    log = (tmp_path / "log").read_text().splitlines()
+    assert len(log) == 2
+    assert log[0].endswith("download set")
+
+
+def test_package_lists_are_read_if_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails_at_first = f'case "$*" in *Dir::State::lists*) ;; *) exit 100;; esac; {DOWNLOAD}'
+    output = imitate(tmp_path, fails_at_first, monkeypatch)
+    fetch(FILES, [SET], output)
+    assert contents(output) == CONTENTS
+    commands = [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()[:3]]
+    assert commands == ["set", "update", "set"]
+
+
+@pytest.mark.parametrize(
+    ("apt_get", "reason"),
+    [
+        ("echo more >&2; echo E: no such package >&2; exit 100", "apt-get: E: no such package"),
+        ("exit 100", "apt-get: exit code 100"),
+    ],
+)
+def test_what_apt_get_says_last_is_the_reason(
+    apt_get: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = imitate(tmp_path, apt_get, monkeypatch)
+    with pytest.raises(UserError) as caught:
+        fetch(FILES, [SET], output)
+    assert f"Debian package set: {reason}" in str(caught.value)
+    assert contents(output) == {}
+
+
+def test_a_debian_package_without_the_file_is_no_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = imitate(tmp_path, DOWNLOAD, monkeypatch)
+    with pytest.raises(UserError, match=r"Debian package set: has no usr/lib/images\.gz"):
+        fetch(FILES, [DebianPackage("set", "usr/lib")], output)

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from imgclf.common.errors import UserError
+from imgclf.datasets import labelled
+
+Bytes = NDArray[np.uint8]
+
+
+def part(labels: list[int], num_images: int | None = None) -> labelled.Labelled:
+    count = len(labels) if num_images is None else num_images
+    return np.zeros((count, 1, 2, 2), np.uint8), np.array(labels, np.uint8)
+
+
+def test_check_accepts_every_label_in_range() -> None:
+    labelled.check("train", part([0, 1, 2]), num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (part([0, 1], num_images=3), "train: 3 images, but 2 labels"),
+        (part([]), "train: there are no images"),
+        (part([0, 3, 1]), "train: label 3 of image 1 is out of range: there are 3 classes, from 0"),
+        (part([0, 255]), "train: label 255 of image 1 is out of range"),
+        (part([2, 2]), "train: all 2 images are of class 2"),
+        (part([0]), "train: all 1 images are of class 0"),
+    ],
+)
+def test_check_refuses(bad: labelled.Labelled, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        labelled.check("train", bad, num_classes=3)
+    assert str(caught.value).startswith(message)
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> tuple[Bytes, int, int]:
+    counts = draw(st.lists(st.integers(2, 30), min_size=1, max_size=5))
+    names = draw(st.permutations(range(10)))[: len(counts)]
+    labels = draw(st.permutations(np.repeat(names, counts).tolist()))
+    num_validation = draw(st.integers(len(counts), len(labels) - len(counts)))
+    return np.array(labels, np.uint8), num_validation, draw(st.integers(0, 2**32 - 1))
+
+
+@given(splits())
+def test_split_is_whole_in_order_in_proportion_and_repeatable(
+    case: tuple[Bytes, int, int],
+) -> None:
+    labels, num_validation, seed = case
+    try:
+        train, validation = labelled.split(labels, num_validation, seed)
+    except UserError:
+        assume(False)
+    assert len(validation) == num_validation
+    assert sorted([*train, *validation]) == list(range(len(labels)))
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(validation) > 0).all()
+    counts = np.bincount(labels, minlength=10)
+    share = np.bincount(labels[validation], minlength=10)
+    assert (np.abs(share - counts * num_validation / len(labels)) < 1).all()
+    again = labelled.split(labels, num_validation, seed)
+    assert (again[0].tolist(), again[1].tolist()) == (train.tolist(), validation.tolist())
+
+
+@given(splits())
+def test_split_gives_every_class_to_both_parts_or_refuses(case: tuple[Bytes, int, int]) -> None:
+    labels, num_validation, seed = case
+    try:
+        parts = labelled.split(labels, num_validation, seed)
+    except UserError:
+        return
+    assert all(set(labels[indices]) == set(labels) for indices in parts)
+
+
+@given(st.integers(0, 2**32 - 2))
+def test_split_depends_on_the_seed(seed: int) -> None:
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 20)
+    first, second = (labelled.split(labels, 50, s)[1].tolist() for s in (seed, seed + 1))
+    assert first != second
+
+
+def test_split_without_validation_images_trains_on_all() -> None:
+    train, validation = labelled.split(np.array([3, 3, 5], np.uint8), 0, seed=1)
+    assert train.tolist() == [0, 1, 2]
+    assert validation.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_validation", "message"),
+    [
+        ([0, 0, 1, 1], 1, "with 4 images of 2 classes, from 2 to 2 are, or 0"),
+        ([0, 0, 1, 1], 3, "with 4 images of 2 classes, from 2 to 2 are, or 0"),
+        ([0, 0, 1, 1], 5, "with 4 images of 2 classes, from 2 to 2 are, or 0"),
+        ([0, 1, 2], 2, "with 3 images of 3 classes, from 3 to 0 are, or 0"),
+        ([0, 0, 0, 4], 2, "class 4 has one image, which cannot be in both parts"),
+        ([0] * 100 + [1] * 2, 2, "class 1"),
+        ([0] * 100 + [1] * 2, 100, "class 1"),
+    ],
+)
+def test_split_refuses(labels: list[int], num_validation: int, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        labelled.split(np.array(labels, np.uint8), num_validation, seed=0)
+    assert f"validation_images: {num_validation} is not allowed: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 5, 3), (10_001, 3, 2, 1), (20_000, 1, 1, 2)])
+def test_pixel_statistics_equal_those_of_numpy(shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    images[:, -1] //= 3
+    images[10_000:] //= 2
+    mean, std = labelled.pixel_statistics(images)
+    assert mean == pytest.approx((images / 255).mean(axis=(0, 2, 3)), rel=1e-12)
+    assert std == pytest.approx((images / 255).std(axis=(0, 2, 3)), rel=1e-12)
+
+
+def test_pixel_statistics_of_one_colour_are_exact() -> None:
+    assert labelled.pixel_statistics(np.full((2, 1, 3, 3), 255, np.uint8)) == ([1.0], [0.0])

@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imgclf.common.errors import UserError
+from imgclf.common.files import sha256, write_json
+from imgclf.inference import cards
+from imgclf.inference.cards import Card
+
+IMAGES = np.arange(3 * 1 * 2 * 2, dtype=np.uint8).reshape(3, 1, 2, 2)
+LABELS = np.array([2, 0, 1], np.uint8)
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for part, length in (("train", 3), ("validation", 0)):
+        np.save(folder / f"{part}_images.npy", IMAGES[:length])
+        np.save(folder / f"{part}_labels.npy", LABELS[:length])
+    values = {
+        "dataset": "tiny",
+        "classes": ["a", "b", "c"],
+        "shape": [1, 2, 2],
+        "images": {"train": 3, "validation": 0},
+        "scaling": "unit",
+        "mean": [0.25],
+        "std": [0.125],
+        "sha256": {path.name: sha256(path) for path in folder.iterdir()},
+    }
+    write_json(tmp_path / "tiny.json", values)
+    return cards.read(tmp_path / "tiny.json")
+
+
+def test_a_card_is_read_as_it_was_written(card: Card) -> None:
+    assert card.classes == ["a", "b", "c"]
+    assert list(card.shape) == [1, 2, 2]
+    assert (card.mean, card.std) == ([0.25], [0.125])
+    assert card.images == {"train": 3, "validation": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scaling": "none"}, "scaling: 'none' is not allowed"),
+        ({"shape": "1x2x2"}, "shape: '1x2x2' is not allowed"),
+        ({"images": {"tests": 1}}, "images.tests"),
+        ({"colour": 1}, "'colour' is unknown"),
+    ],
+)
+def test_a_bad_card_is_refused_by_name(
+    card: Card, changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{card.dataset}.json"
+    write_json(path, json.loads(path.read_text()) | changes)
+    with pytest.raises(UserError) as caught:
+        cards.read(path)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
+
+
+def test_load_returns_the_arrays_of_a_part(card: Card, tmp_path: Path) -> None:
+    images, labels = cards.load(card, "train", tmp_path)
+    np.testing.assert_array_equal(images, IMAGES, strict=True)
+    np.testing.assert_array_equal(labels, LABELS, strict=True)
+    assert isinstance(images, np.memmap)
+
+
+def test_load_returns_empty_arrays_of_an_empty_part(card: Card, tmp_path: Path) -> None:
+    images, labels = cards.load(card, "validation", tmp_path)
+    assert (images.shape, labels.shape) == ((0, 1, 2, 2), (0,))
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_load_refuses_a_file_that_was_modified(card: Card, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"tiny/train_{kind}.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"train_{kind}.npy is not the file that was normalised"):
+        cards.load(card, "train", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_load_names_a_missing_file(card: Card, kind: str, tmp_path: Path) -> None:
+    (tmp_path / f"tiny/train_{kind}.npy").unlink()
+    with pytest.raises(UserError, match=f"train_{kind}.npy is missing: dvc repro makes it"):
+        cards.load(card, "train", tmp_path)
+
+
+def test_what_is_written_to_the_arrays_never_reaches_the_files(card: Card, tmp_path: Path) -> None:
+    for array in cards.load(card, "train", tmp_path):
+        array[:] = 255
+        del array
+    again, _ = cards.load(card, "train", tmp_path)
+    np.testing.assert_array_equal(again, IMAGES)

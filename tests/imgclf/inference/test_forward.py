@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from imgclf.inference import forward
+from imgclf.inference.losses import LOSSES
+from imgclf.params import LossName
+from tests.imgclf import tiny
+
+
+def test_logits_equal_a_loop_over_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "BATCH_SIZE", 3)
+    network, data = tiny.lenet5().eval(), tiny.data(7)
+    with torch.no_grad():
+        one_by_one = [network(data.take(torch.tensor([number]))[0]) for number in range(7)]
+    got = forward.logits(network, data)
+    assert got.shape == (7, tiny.NUM_CLASSES)
+    torch.testing.assert_close(got, torch.cat(one_by_one), rtol=0, atol=1e-6)
+
+
+def test_the_network_is_evaluated_not_trained() -> None:
+    network, data = tiny.lenet5().train(), tiny.data()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    first, second = (forward.logits(network, data) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not first.requires_grad
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_score_is_mean_loss_and_share_of_hits(
+    name: LossName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward, "BATCH_SIZE", 4)
+    network, data = tiny.fc(), tiny.data(10)
+    losses, hits = [], 0
+    for number in range(10):
+        images, labels = data.take(torch.tensor([number]))
+        logits = network(images).detach()
+        losses.append(float(LOSSES[name](logits, labels)))
+        hits += int(logits.argmax() == labels[0])
+    loss, accuracy = forward.score(network, data, LOSSES[name])
+    assert loss == pytest.approx(sum(losses) / 10, rel=1e-6)
+    assert accuracy == pytest.approx(hits / 10, rel=1e-7)

@@ -1,0 +1,142 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn import metrics as sklearn_metrics
+
+from imgclf import scores
+
+Case = tuple[NDArray[np.float64], NDArray[np.uint8]]
+
+
+@st.composite
+def cases(draw: st.DrawFn, min_classes: int = 2) -> Case:
+    """Probabilities that are exact in binary, and labels."""
+    num_classes = draw(st.integers(min_classes, 5))
+    cut = st.lists(st.integers(0, 1024), min_size=num_classes - 1, max_size=num_classes - 1)
+    row = cut.map(lambda cuts: np.diff([0, *sorted(cuts), 1024]) / 1024)
+    rows = draw(st.lists(row, min_size=1, max_size=20))
+    label = st.integers(0, num_classes - 1)
+    labels = draw(st.lists(label, min_size=len(rows), max_size=len(rows)))
+    return np.array(rows), np.array(labels, np.uint8)
+
+
+@given(cases())
+def test_counts_and_ratios_of_each_class_equal_scikit_learn_s(case: Case) -> None:
+    probabilities, labels = case
+    predictions, classes = probabilities.argmax(axis=1), range(probabilities.shape[1])
+    confusion = scores.confusion_matrix(labels, predictions, len(classes))
+    expected = sklearn_metrics.confusion_matrix(labels, predictions, labels=classes)
+    assert confusion.tolist() == expected.tolist()
+    ratios = sklearn_metrics.precision_recall_fscore_support(
+        labels, predictions, labels=classes, zero_division=0
+    )
+    table = scores.per_class(confusion)
+    assert list(table) == ["precision", "recall", "f1", "support"]
+    np.testing.assert_allclose(table.to_numpy().T, ratios, rtol=1e-14)
+
+
+@given(cases())
+def test_accuracy_and_f1_equal_scikit_learn_s(case: Case) -> None:
+    probabilities, labels = case
+    predictions = probabilities.argmax(axis=1)
+    accuracy = sklearn_metrics.accuracy_score(labels, predictions)
+    assert scores.accuracy(probabilities, labels) == pytest.approx(accuracy, rel=1e-14)
+    f1 = sklearn_metrics.f1_score(labels, predictions, average="macro", zero_division=0)
+    assert scores.f1_macro(probabilities, labels) == pytest.approx(f1, rel=1e-14)
+
+
+@given(cases())
+def test_top2_error_counts_labels_behind_two_others(case: Case) -> None:
+    missed = 0
+    for row, label in zip(case[0].tolist(), case[1].tolist(), strict=True):
+        before = [i for i, p in enumerate(row) if (-p, i) < (-row[label], label)]
+        missed += len(before) >= 2
+    assert scores.top2_error(*case) == pytest.approx(missed / len(case[1]), abs=1e-15)
+
+
+@given(cases(min_classes=3))
+def test_top2_error_equals_scikit_learn_s_where_there_are_no_ties(case: Case) -> None:
+    distinct = np.array([len(set(row)) == len(row) for row in case[0].tolist()])
+    probabilities, labels = case[0][distinct], case[1][distinct]
+    if len(labels):
+        score = sklearn_metrics.top_k_accuracy_score(
+            labels, probabilities, k=2, labels=range(probabilities.shape[1])
+        )
+        assert scores.top2_error(probabilities, labels) == pytest.approx(1 - score, abs=1e-15)
+
+
+def slow_ece(case: Case, num_bins: int) -> float:
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(num_bins)]
+    for row, label in zip(case[0].tolist(), case[1].tolist(), strict=True):
+        confidence = max(row)
+        upper = [Fraction(number + 1, num_bins) for number in range(num_bins)]
+        number = next(i for i, bound in enumerate(upper) if Fraction(confidence) <= bound)
+        bins[number].append((confidence, row.index(confidence) == label))
+    total = 0.0
+    for inside in filter(None, bins):
+        mean = sum(confidence for confidence, _ in inside) / len(inside)
+        accuracy = sum(hit for _, hit in inside) / len(inside)
+        total += len(inside) / len(case[1]) * abs(accuracy - mean)
+    return total
+
+
+@given(cases(), st.sampled_from([1, 2, 10, 15]))
+def test_ece_equals_a_plain_loop_over_bins(case: Case, num_bins: int) -> None:
+    assert scores.ece(*case, num_bins) == pytest.approx(slow_ece(case, num_bins), abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials"), [(0, 10), (10, 10), (1, 1), (0, 1), (5, 10), (8924, 10_000), (1, 3)]
+)
+def test_wilson_interval_equals_the_closed_formula(hits: int, trials: int) -> None:
+    z, share = 1.959963984540054, hits / trials
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    half *= z / (1 + z**2 / trials)
+    got = scores.wilson_interval(hits, trials)
+    assert got == pytest.approx((centre - half, centre + half), rel=1e-12, abs=1e-15)
+    assert 0 <= got[0] <= share <= got[1] <= 1
+
+
+def test_wilson_interval_ends_exactly_at_0_and_1() -> None:
+    assert scores.wilson_interval(0, 7)[0] == 0
+    assert scores.wilson_interval(7, 7)[1] == 1
+
+
+PROBABILITIES = np.array(
+    [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4]], np.float32
+)
+LABELS = np.array([0, 1, 2, 0], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("accuracy", 0.5),
+        ("accuracy_low", scores.wilson_interval(2, 4)[0]),
+        ("accuracy_high", scores.wilson_interval(2, 4)[1]),
+        ("f1_macro", (2 / 3 + 2 / 3 + 0) / 3),
+        ("top2_error", 0.0),
+        ("ece", (0.3 + 0.4 + 0.5 + 0.4) / 4),
+    ],
+)
+def test_a_metric_of_four_images(name: str, value: float) -> None:
+    assert scores.METRICS[name](PROBABILITIES, LABELS) == pytest.approx(value, abs=1e-7)
+
+
+def test_every_metric_is_tested() -> None:
+    names = {"accuracy", "accuracy_low", "accuracy_high", "f1_macro", "top2_error", "ece"}
+    assert set(scores.METRICS) == names
+
+
+@given(cases())
+def test_every_metric_is_a_plain_number_from_0_to_1(case: Case) -> None:
+    values = {name: metric(*case) for name, metric in scores.METRICS.items()}
+    assert all(type(value) is float and -1e-15 <= value <= 1 for value in values.values())
+    assert values["accuracy_low"] <= values["accuracy"] <= values["accuracy_high"]
+    assert values["top2_error"] <= 1 - values["accuracy"] + 1e-15

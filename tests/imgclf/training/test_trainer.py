@@ -1,0 +1,134 @@
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from imgclf.common.errors import UserError
+from imgclf.inference import forward
+from imgclf.inference.batches import Batches
+from imgclf.inference.losses import LOSSES
+from imgclf.params import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
+from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
+from imgclf.training.trainer import Trainer
+from tests.imgclf import tiny
+
+
+def trainer(network: nn.Module, data: Batches | None = None, **settings: Any) -> Trainer:
+    usual = {"batch_size": 4, "epochs": 3, "lr": 0.01}
+    return Trainer(network, data or tiny.data(), TrainingSettings(**(usual | settings)))
+
+
+def weights(trained: Trainer) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in trained.network.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first | second)
+
+
+def after_two_epochs(seed: int, noise: int) -> dict[str, Tensor]:
+    training = trainer(tiny.lenet5(), seed=seed)
+    for epoch in (1, 2):
+        torch.manual_seed(noise + epoch)
+        training.run_epoch(epoch)
+    return weights(training)
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_happens_in_between() -> None:
+    assert same(after_two_epochs(seed=5, noise=0), after_two_epochs(seed=5, noise=100))
+
+
+def test_another_seed_gives_other_weights() -> None:
+    assert not same(after_two_epochs(seed=5, noise=0), after_two_epochs(seed=6, noise=0))
+
+
+def order(seed: int, epoch: int) -> tuple[int, ...]:
+    training, seen = trainer(tiny.fc(), seed=seed), list[bytes]()
+
+    def look(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        seen.extend(image.numpy().tobytes() for image in inputs[0])
+
+    training.network.register_forward_pre_hook(look)
+    training.run_epoch(epoch)
+    stored = [image.numpy().tobytes() for image in training.data.take(torch.arange(10))[0]]
+    return tuple(stored.index(image) for image in seen)
+
+
+def test_every_epoch_of_every_seed_sees_each_image_once_in_an_order_of_its_own() -> None:
+    orders = [order(seed, epoch) for seed in (0, 1, 2) for epoch in (1, 2, 3)]
+    assert all(sorted(images) == list(range(10)) for images in orders)
+    assert len({*orders, tuple(range(10))}) == 10
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_falls_and_the_images_are_learnt(loss: str) -> None:
+    training = trainer(tiny.fc(), loss=loss, epochs=20)
+    losses = [training.run_epoch(epoch)[0] for epoch in range(1, 21)]
+    assert losses[-1] < losses[0] / 4
+    assert forward.score(training.network, tiny.data(30, seed=1), training.loss)[1] == 1
+
+
+OPTIMIZERS_AND_SCHEDULERS = [(o, s) for o in OPTIMIZERS for s in SCHEDULERS]
+
+
+@pytest.mark.parametrize(("optimizer", "scheduler"), OPTIMIZERS_AND_SCHEDULERS)
+def test_resuming_after_any_epoch_changes_no_bit(
+    optimizer: OptimizerName, scheduler: SchedulerName
+) -> None:
+    settings: dict[str, Any] = {
+        "optimizer": optimizer,
+        "momentum": 0.9,
+        "scheduler": SchedulerSettings(name=scheduler, step_size=2),
+    }
+    whole, states = trainer(tiny.lenet5(), **settings), []
+    for epoch in range(1, 4):
+        figures = whole.run_epoch(epoch), whole.learning_rate
+        states.append(copy.deepcopy(whole.state_dict()))
+    for done, state in enumerate(states[:2], start=1):
+        resumed = trainer(tiny.lenet5(seed=done), **settings)
+        resumed.load_state_dict(state)
+        for epoch in range(done + 1, 4):
+            last = resumed.run_epoch(epoch), resumed.learning_rate
+        assert last == figures
+        assert same(weights(resumed), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "epoch", "place"),
+    [(4, 1, "epoch 1, step 2 of 3"), (10, 2, "epoch 2, step 1 of 1")],
+)
+def test_a_loss_that_is_not_finite_is_refused(batch_size: int, epoch: int, place: str) -> None:
+    training = trainer(tiny.fc(), lr=1e30, optimizer="sgd", batch_size=batch_size)
+    for finite in range(1, epoch):
+        training.run_epoch(finite)
+    with pytest.raises(UserError) as caught:
+        training.run_epoch(epoch)
+    assert place in str(caught.value)
+    assert "lr (now 1e+30)" in str(caught.value)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 10, 1000])
+def test_loss_and_accuracy_are_means_over_images_not_batches(batch_size: int) -> None:
+    network = tiny.fc()
+    loss, accuracy = forward.score(network, tiny.data(), LOSSES["cross_entropy"])
+    training = trainer(network, lr=1e-30, optimizer="sgd", batch_size=batch_size)
+    steps: list[float] = []
+    got = training.run_epoch(1, lambda value: steps.append(float(value)))
+    assert got == pytest.approx((loss, accuracy), rel=1e-6)
+    assert len(steps) == training.steps_per_epoch == -(-10 // batch_size)
+
+
+def test_the_learning_rate_is_that_of_the_next_step() -> None:
+    schedule = SchedulerSettings(name="step", step_size=1, gamma=0.5)
+    training = trainer(tiny.fc(), lr=1.0, scheduler=schedule)
+    rates = [training.learning_rate]
+    training.run_epoch(1, lambda _: rates.append(training.learning_rate))
+    assert rates == [1.0, 0.5, 0.25, 0.125]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 9])
+def test_batch_normalisation_of_a_single_image_is_refused(batch_size: int) -> None:
+    with pytest.raises(UserError, match=f"batch_size: {batch_size} "):
+        trainer(tiny.lenet5(), batch_size=batch_size).run_epoch(1)
