@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from experiments.commands import output
+from imgclf import model as models
 from imgclf import params
 from imgclf.common import settings
 from imgclf.common.errors import UserError
@@ -203,7 +204,7 @@ def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
     chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
     data = asdict(chosen.data[chosen.zoo[model].dataset])
     del data["mirror"]  # where the same bytes come from
-    return {"model": params.describe(chosen.zoo[model]), "data": data}
+    return {"model": models.describe(chosen.zoo[model]), "data": data}
 
 
 def _hash(values: Any) -> str:

@@ -1,17 +1,19 @@
-"""Give each model the card of its data set.
+"""Give each model its card: its settings, all filled in, and what is known of its data set.
 
 A model's data set is a parameter, and dvc.yaml cannot name a path through another parameter
-(`${zoo.${item.model}.dataset}` is not in its grammar). So each model depends on a card of its own,
-which holds the hash of every array: a model is retrained exactly when its own data change.
+(`${zoo.${item.model}.dataset}` is not in its grammar). The card holds the hash of every array and
+every setting that the model really has, so it is retrained exactly when one of those changes: a new
+`lr` leaves a model that has its own alone. It also spares DVC reading params.yaml for every model.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from imgclf.common import settings
+from imgclf import params
 from imgclf.common.errors import exit_code
-from imgclf.common.files import new_folder, write
+from imgclf.common.files import new_folder, read_json, write_json
+from imgclf.inference import cards
 
 
 def main() -> None:
@@ -22,11 +24,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    values = settings.parse(args.params.read_text(encoding="utf-8"))
+    chosen = params.parse(args.params.read_text(encoding="utf-8"))
     with new_folder(args.output) as folder:
-        for name in values["models"]:
-            card = args.cards / f"{values['zoo'][name]['dataset']}.json"
-            write(folder / f"{name}.json", card.read_bytes())
+        for name in chosen.models:
+            model = chosen.zoo[name]
+            data = read_json(args.cards / f"{model.dataset}.json")
+            write_json(folder / f"{name}.json", cards.assign(model, data))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from imgclf import params, scores
+from imgclf import scores
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write, write_json
 from imgclf.inference import batches, cards, devices, forward, weights
@@ -26,15 +26,13 @@ MISTAKES = 16
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
-    for name in ("params", "card", "data", "weights", "training"):
+    for name in ("card", "data", "weights", "training"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name in ("metrics", "classes", "predictions", "mistakes"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    model = params.parse(args.params.read_text(encoding="utf-8")).zoo[args.model]
-    card = cards.read(args.card)
+    model, card = cards.read(args.card)
     device = devices.prepare(model.training.device, model.training.threads)
     network = model.network.build(card.shape, len(card.classes))
     weights.load_into(network, args.weights.read_bytes(), str(args.weights))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgclf import params, report
+from imgclf import model, params, report
 from imgclf.common import settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write
@@ -33,7 +33,7 @@ def main() -> None:
         reports.append(
             report.ModelReport(
                 name=name,
-                settings=params.describe(chosen.zoo[name]),
+                settings=model.describe(chosen.zoo[name]),
                 training=read_json(args.training / f"{name}.json"),
                 metrics=read_json(args.metrics / f"{name}.json"),
                 history=pd.read_csv(args.history / f"{name}.csv"),

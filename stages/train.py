@@ -1,6 +1,6 @@
 """Train one model; killed at any moment, go on from the last finished epoch when run again.
 
-Reads params.yaml, the model's card and the arrays it names. Writes the kept weights, a summary, the
+Reads the model's card and the arrays it names. Writes the kept weights, a summary, the
 history (a row an epoch, as it goes) and, apart from the results because they differ from run to
 run, the time it took and where. Checkpoints are not outputs: DVC deletes those before a stage runs.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from imgclf import params
+import imgclf
 from imgclf.common.errors import exit_code
 from imgclf.common.files import write, write_json
 from imgclf.inference import batches, cards, devices, weights
@@ -25,13 +25,12 @@ from imgclf.training.trainer import Trainer
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
-    for name in ("params", "card", "data", "weights", "metrics", "history", "run", "checkpoints"):
+    for name in ("card", "data", "weights", "metrics", "history", "run", "checkpoints"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    model = params.parse(args.params.read_text(encoding="utf-8")).zoo[args.model]
-    card, settings = cards.read(args.card), model.training
+    model, card = cards.read(args.card)
+    settings = model.training
     device = devices.prepare(settings.device, settings.threads)
     train, validation = (
         batches.put(cards.load(card, part, args.data), card.scaling, card.mean, card.std, device)
@@ -43,8 +42,8 @@ def main() -> None:
     run = Run(Trainer(network, train, settings), validation)
 
     where = {"device": str(device)} | environment()
-    code = [Path(__file__), *Path(params.__file__).parent.rglob("*.py")]
-    key = checkpoints.key(params.describe(model) | where, [args.card, *code])
+    code = [Path(__file__), *Path(imgclf.__file__).parent.rglob("*.py")]
+    key = checkpoints.key(where, [args.card, *code])
     if state := checkpoints.load(args.checkpoints / key):
         run.load_state_dict(state)
         print(f"{model.name}: going on after epoch {len(run.epochs)}", flush=True)

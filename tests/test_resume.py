@@ -41,8 +41,8 @@ def train_stage(project: Path, output: Path) -> None:
     from stages import train
 
     os.chdir(project)
-    arguments = ["--model", "lenet5", "--params", "params.yaml", "--data", "data/normalised"]
-    arguments += ["--card", "data/assigned/lenet5.json", "--run", f"{output}/run.json"]
+    arguments = ["--data", "data/normalised", "--card", "data/assigned/lenet5.json"]
+    arguments += ["--run", f"{output}/run.json"]
     for flag, path in zip(("--weights", "--metrics", "--history"), RESULTS, strict=True):
         arguments += [flag, f"{output}/{path}"]
     sys.argv = ["train", *arguments, "--checkpoints", f"{output}/checkpoints"]

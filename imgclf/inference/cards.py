@@ -1,19 +1,23 @@
-"""A data set's card: what the arrays are, and the SHA-256 of each file that holds them.
+"""Cards: all that a model's training depends on but code, in one small file.
 
-A stage that reads arrays depends on the card alone, and refuses arrays that do not match it.
+A data set's card says what its arrays are, with the SHA-256 of each file that holds them; a stage
+that reads arrays refuses those that do not match. A model's card is its settings, all filled in,
+and its data set's card.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
+from imgclf import model
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, sha256
 from imgclf.common.settings import STRICT
+from imgclf.model import Model, TrainingSettings
 
 Part = Literal["train", "validation", "test"]
 
@@ -36,9 +40,24 @@ class Card:
     """Of each file of arrays."""
 
 
-def read(path: Path) -> Card:
-    """Return the card in a JSON file."""
-    return settings.read(Card, read_json(path), str(path))
+def assign(chosen: Model, data: object) -> dict[str, Any]:
+    """Return the card of a model whose data set has the card `data`."""
+    return {"name": chosen.name, "settings": model.describe(chosen), "data": data}
+
+
+def read(path: Path) -> tuple[Model, Card]:
+    """Return the model and the data set in a model's card, a JSON file."""
+    values = read_json(path)
+    if not isinstance(values, dict) or values.keys() != {"name", "settings", "data"}:
+        raise UserError(f"{path}: is not the card of a model: dvc repro makes it")
+    card = settings.read(Card, values["data"], f"{path}: data")
+    try:
+        chosen = model.read(
+            values["name"], values["settings"], [card.dataset], defaults=TrainingSettings()
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return chosen, card
 
 
 def load(card: Card, part: Part, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

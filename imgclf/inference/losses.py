@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional
 
-from imgclf.params import LossName
+from imgclf.model import LossName
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
-from imgclf.params import OptimizerName, SchedulerName, TrainingSettings
+from imgclf.model import OptimizerName, SchedulerName, TrainingSettings
 
 Weights = Iterable[nn.Parameter]
 

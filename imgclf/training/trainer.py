@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from imgclf.common.errors import UserError
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
-from imgclf.params import TrainingSettings
+from imgclf.model import TrainingSettings
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
 
 

@@ -8,9 +8,18 @@ from imgclf.common.errors import UserError
 from imgclf.common.files import sha256, write_json
 from imgclf.inference import cards
 from imgclf.inference.cards import Card
+from imgclf.model import Model, SchedulerSettings, TrainingSettings
+from imgclf.networks.fc import FC
 
 IMAGES = np.arange(3 * 1 * 2 * 2, dtype=np.uint8).reshape(3, 1, 2, 2)
 LABELS = np.array([2, 0, 1], np.uint8)
+MODEL = Model(
+    name="m",
+    dataset="tiny",
+    network_name="fc",
+    network=FC(hidden=3),
+    training=TrainingSettings(lr=0.25, scheduler=SchedulerSettings(name="step")),
+)
 
 
 @pytest.fixture
@@ -30,11 +39,12 @@ def card(tmp_path: Path) -> Card:
         "std": [0.125],
         "sha256": {path.name: sha256(path) for path in folder.iterdir()},
     }
-    write_json(tmp_path / "tiny.json", values)
-    return cards.read(tmp_path / "tiny.json")
+    write_json(tmp_path / "m.json", cards.assign(MODEL, values))
+    return cards.read(tmp_path / "m.json")[1]
 
 
-def test_a_card_is_read_as_it_was_written(card: Card) -> None:
+def test_a_card_is_read_as_it_was_written(card: Card, tmp_path: Path) -> None:
+    assert cards.read(tmp_path / "m.json")[0] == MODEL
     assert card.classes == ["a", "b", "c"]
     assert list(card.shape) == [1, 2, 2]
     assert (card.mean, card.std) == ([0.25], [0.125])
@@ -42,22 +52,33 @@ def test_a_card_is_read_as_it_was_written(card: Card) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("key", "value", "message"),
     [
-        ({"scaling": "none"}, "scaling: 'none' is not allowed"),
-        ({"shape": "1x2x2"}, "shape: '1x2x2' is not allowed"),
-        ({"images": {"tests": 1}}, "images.tests"),
-        ({"colour": 1}, "'colour' is unknown"),
+        ("data.scaling", "none", "scaling: 'none' is not allowed"),
+        ("data.shape", "1x2x2", "shape: '1x2x2' is not allowed"),
+        ("data.images", {"tests": 1}, "images.tests"),
+        ("data.colour", 1, "'colour' is unknown"),
+        ("data.dataset", "other", "dataset: 'tiny' is unknown. Allowed: other"),
+        ("settings.lr", -1, "lr: -1 is not allowed"),
+        ("settings.network", "mlp", "network: 'mlp' is unknown"),
+        ("colour", 1, "is not the card of a model"),
     ],
 )
+@pytest.mark.usefixtures("card")
 def test_a_bad_card_is_refused_by_name(
-    card: Card, changes: dict[str, object], message: str, tmp_path: Path
+    key: str, value: object, message: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"{card.dataset}.json"
-    write_json(path, json.loads(path.read_text()) | changes)
+    path = tmp_path / "m.json"
+    values = json.loads(path.read_text())
+    *parents, last = key.split(".")
+    place = values
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    write_json(path, values)
     with pytest.raises(UserError) as caught:
         cards.read(path)
-    assert str(caught.value).startswith(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
 
 

@@ -3,7 +3,7 @@ import torch
 
 from imgclf.inference import forward
 from imgclf.inference.losses import LOSSES
-from imgclf.params import LossName
+from imgclf.model import LossName
 from tests.imgclf import tiny
 
 

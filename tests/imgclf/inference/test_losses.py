@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from imgclf.inference.losses import LOSSES
-from imgclf.params import LossName
+from imgclf.model import LossName
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [-3.0, 4.0, 1.0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 2, 2])

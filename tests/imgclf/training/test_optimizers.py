@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
-from imgclf.params import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
+from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
 
 

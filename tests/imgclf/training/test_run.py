@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from imgclf.inference import forward
-from imgclf.params import TrainingSettings
+from imgclf.model import TrainingSettings
 from imgclf.training import checkpoints
 from imgclf.training.run import Run
 from imgclf.training.trainer import Trainer

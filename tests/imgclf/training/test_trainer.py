@@ -9,7 +9,7 @@ from imgclf.common.errors import UserError
 from imgclf.inference import forward
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
-from imgclf.params import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
+from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
 from imgclf.training.trainer import Trainer
 from tests.imgclf import tiny
