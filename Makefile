@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test setup study studies verify audit lock clean
+.PHONY: reproduce test setup study studies verify bench audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -27,6 +27,11 @@ study: setup
 
 studies: setup
 	python -m experiments.study $(sort $(basename $(notdir $(wildcard studies/*.yaml)))) --jobs $(JOBS)
+
+# Speed against the usual loop, start-up, growth: bench/results.md. Nothing else should run meanwhile.
+bench: setup
+	dvc repro
+	python -m bench
 
 setup: .venv/installed
 

@@ -1,0 +1,216 @@
+"""What the pipeline costs beside its trainings: start-up, nothing to do, growth, memory."""
+
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("check", "fetch", "normalise", "assign", "train", "evaluate", "plot", "report")
+Row = dict[str, Any]
+
+
+def start_up(rounds: int) -> list[Row]:
+    """Return the seconds that each stage takes to do nothing but import what it needs."""
+    rows = []
+    for stage in STAGES:
+        command = [sys.executable, "-m", f"stages.{stage}", "--help"]
+        times = [_seconds(command, ROOT) for _ in range(rounds)]
+        rows.append({"what": f"start-up of {stage}", "seconds": median(times)})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def default_pipeline() -> list[Row]:
+    """Return the time and peak memory of `dvc repro` in a fresh clone, and of a second one."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        clone = Path(folder) / "clone"
+        _run(["git", "clone", "--quiet", str(ROOT), str(clone)], ROOT)
+        first = _seconds(["dvc", "repro", "--quiet"], clone)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        again = median(_seconds(["dvc", "repro", "--quiet"], clone) for _ in range(5))
+    rows = [
+        {"what": "`dvc repro` in a fresh clone", "seconds": first},
+        {"what": "peak memory of it, in GB", "seconds": peak / 1e9},
+        {"what": "`dvc repro` with nothing to do", "seconds": again},
+    ]
+    print(rows, flush=True)
+    return rows
+
+
+def growth_in_models(counts: tuple[int, ...], rounds: int) -> list[Row]:
+    """Return `dvc repro` with nothing to do, for so many models and for as many plain stages."""
+    rows = []
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            ours, plain = Path(folder) / "ours", Path(folder) / "plain"
+            _project_with_models(ours, count)
+            _plain_stages(plain, count, ours / "params.yaml")
+            times: dict[str, list[float]] = {"ours": [], "plain": []}
+            for _ in range(rounds):
+                times["ours"].append(_seconds(["dvc", "repro", "--quiet"], ours))
+                times["plain"].append(_seconds(["dvc", "repro", "--quiet"], plain))
+        ratios = [a / b for a, b in zip(times["ours"], times["plain"], strict=True)]
+        rows.append(
+            {
+                "models": count,
+                "ours_s": median(times["ours"]),
+                "plain_s": median(times["plain"]),
+                "ratio": median(ratios),
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _project_with_models(folder: Path, count: int) -> None:
+    """Make a clone in which so many models look as if they had been trained."""
+    _run(["git", "clone", "--quiet", str(ROOT), str(folder)], ROOT)
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    names = [f"fc{number}" for number in range(count)]
+    params["zoo"] |= {name: {"dataset": "digits", "network": "fc"} for name in names}
+    params["datasets"], params["models"] = ["digits"], names
+    yaml.dump(params, folder / "params.yaml")
+    (folder / "dvc.lock").unlink()
+    _run(["dvc", "repro", "--quiet", "assign"], folder)
+    stages = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
+    for stage in stages.values():
+        for out in _outputs(stage):
+            for name in names:
+                path = folder / out.replace("${item.model}", name)
+                if "${" not in str(path) and not path.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(f"{out} of {name}")
+    _run(["dvc", "commit", "--quiet", "--force"], folder)
+
+
+def _outputs(stage: dict[str, Any]) -> list[str]:
+    listed = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+    return [out if isinstance(out, str) else next(iter(out)) for out in listed]
+
+
+def _plain_stages(folder: Path, count: int, params: Path) -> None:
+    """Make a pipeline of two stages for each model: a parameter, a dependency and an output."""
+    folder.mkdir()
+    _run(["git", "init", "--quiet"], folder)
+    _run(["dvc", "init", "--quiet"], folder)
+    shutil.copy(params, folder / "params.yaml")
+    stages: dict[str, dict[str, Any]] = {
+        "train": {"cmd": "true", "params": ["zoo.${item.model}"], "outs": ["a-${item.model}"]},
+        "evaluate": {"cmd": "true", "deps": ["a-${item.model}"], "outs": ["b-${item.model}"]},
+    }
+    for stage in stages.values():
+        stage["matrix"] = {"model": "${models}"}
+    YAML().dump({"stages": stages}, folder / "dvc.yaml")
+    for number in range(count):
+        for kind in "ab":
+            (folder / f"{kind}-fc{number}").write_text(f"{kind}{number}")
+    _run(["dvc", "commit", "--quiet", "--force"], folder)
+
+
+def growth_in_rows(counts: tuple[int, ...]) -> list[Row]:
+    """Return what a row of a study takes beside its training, for studies of so many rows."""
+    rows = []
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            clone = Path(folder) / "clone"
+            _run(["git", "clone", "--quiet", str(ROOT), str(clone)], ROOT)
+            study = {
+                "title": "of the benchmark",
+                "model": "fc",
+                "fixed": {"zoo.fc.dataset": "digits", "zoo.fc.hidden": 8, "epochs": 1},
+                "seeds": list(range(count)),
+            }
+            YAML().dump(study, clone / "studies/bench.yaml")
+            _run(["git", "add", "."], clone)
+            identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"]
+            _run(["git", *identity, "commit", "--quiet", "--message", "bench"], clone)
+            command = [sys.executable, "-m", "experiments.study", "bench"]
+            seconds = _seconds(command, clone) / count
+        rows.append({"rows": count, "seconds_a_row": seconds})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def growth_in_images(counts: tuple[int, ...]) -> list[Row]:
+    """Return the peak memory of `normalise` and of an epoch of `train` for so many images."""
+    rows = []
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            work = Path(folder)
+            _write_images(work / "raw", count)
+            yaml = YAML()
+            params = yaml.load(ROOT / "params.yaml")
+            params |= {"models": ["fc"], "epochs": 1}
+            yaml.dump(params, work / "params.yaml")
+            where = f"--params {work}/params.yaml"
+            normalise = (
+                f"stages.normalise --dataset fashion_mnist {where} --raw {work}/raw "
+                f"--output {work}/arrays/fashion_mnist --card {work}/cards/fashion_mnist.json"
+            )
+            assign = f"stages.assign {where} --cards {work}/cards --output {work}/assigned"
+            train = f"stages.train --card {work}/assigned/fc.json --data {work}/arrays " + " ".join(
+                f"--{kind} {work}/{kind}"
+                for kind in ("weights", "metrics", "history", "run", "checkpoints")
+            )
+            row: Row = {"images": count, "normalise_gb": _peak(normalise)}
+            _peak(assign)
+            row["train_gb"] = _peak(train)
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+def _write_images(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for part, number in (("train", count), ("t10k", 10_000)):
+        images = random.integers(0, 256, (number, 28, 28), np.uint8)
+        labels = np.arange(number, dtype=np.uint8) % 10
+        for name, values in (("images-idx3", images), ("labels-idx1", labels)):
+            header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+            (folder / f"{part}-{name}-ubyte").write_bytes(header + values.tobytes())
+
+
+def _peak(module: str) -> float:
+    """Return the peak memory, in GB, of `python -m` with these arguments."""
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9)"
+    )
+    command = [sys.executable, "-c", code, sys.executable, "-m", *module.split()]
+    done = subprocess.run(  # noqa: S603 - written above
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return float(done.stdout)
+
+
+def _seconds(command: list[str], folder: Path) -> float:
+    before = time.perf_counter()
+    _run(command, folder)
+    return time.perf_counter() - before
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - every command is written above
+        command,
+        cwd=folder,
+        env=os.environ | {"DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
