@@ -34,11 +34,16 @@ def read(settings: type[T], values: object, where: str) -> T:
         raise UserError(f"{where or 'parameters'}: {values!r} is not a mapping of keys to values")
     try:
         # As JSON, because strict Python input would have to hold dataclasses, not mappings.
-        return TypeAdapter(settings).validate_json(json.dumps(values, default=str))
+        return TypeAdapter(settings).validate_json(json.dumps(values, default=_of_yaml))
     except ValidationError as error:
         raise _explain(error.errors()[0], settings, where) from None
     except (TypeError, ValueError) as error:  # a key that JSON has not, a value inside itself
         raise UserError(f"{where or 'parameters'}: {error}") from None
+
+
+def _of_yaml(value: object) -> dict[str, str]:
+    """Return what YAML knows and JSON does not (a date, say) as a mapping: no field takes it."""
+    return {type(value).__name__: str(value)}
 
 
 def _explain(problem: Any, settings: type, where: str) -> UserError:
