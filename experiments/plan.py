@@ -5,15 +5,13 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from experiments.commands import output
@@ -22,45 +20,12 @@ from imgclf import params
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
+from imgclf.study import Study, parse
 
 FOLDER = Path("studies")
 CODE_OF = ("fetch", "normalise", "train", "evaluate")
 """The stages whose code decides a result."""
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
-_OF_THE_STUDY = {"models": "model", "datasets": "model", "seed": "seeds"}
-"""Parameters that another key of the study decides."""
-
-
-def _plain(value: Any) -> Any:
-    items = value if isinstance(value, list) and value else [value]
-    for item in items:
-        if not isinstance(item, bool | int | float | str) or (
-            isinstance(item, float) and not math.isfinite(item)
-        ):
-            raise ValueError("should be a number, a string, true, false or a list of these")
-    return value
-
-
-Value = Annotated[Any, AfterValidator(_plain)]
-"""A value of a parameter: a number, a string, true, false or a list of these."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Study:
-    """studies/NAME.yaml. Parameters are dotted, as in `dvc exp run -S zoo.lenet5.dropout=true`."""
-
-    title: str
-    model: str
-    """A name of the zoo."""
-    note: str = ""
-    """What a reader of the results should know."""
-    varies: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(default_factory=dict)
-    """The values of each parameter; of several, every combination."""
-    cases: list[dict[str, Value]] = Field(default_factory=list)
-    """Instead of `varies`: each run's parameters. `model` may be one of them."""
-    fixed: dict[str, Value] = Field(default_factory=dict)
-    """Parameters of every run that differ from params.yaml."""
-    seeds: Annotated[list[int], Field(min_length=1)] = Field(default_factory=lambda: [0])
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -96,18 +61,9 @@ def load(name: str) -> Study:
     if not _NAME.fullmatch(name):
         raise UserError(f"{path}: a study's name is letters, digits, underscores and dots")
     try:
-        study = settings.read(Study, settings.parse(path.read_text(encoding="utf-8")), "")
+        return parse(path.read_text(encoding="utf-8"))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    if study.varies and study.cases:
-        raise UserError(f"{path}: give varies or cases, not both")
-    for key in itertools.chain(study.fixed, study.varies, *study.cases):
-        if other := _OF_THE_STUDY.get(key):
-            raise UserError(f"{path}: {key}: is decided by {other!r}")
-    for key in itertools.chain(study.varies, *study.cases):
-        if key in study.fixed:
-            raise UserError(f"{path}: {key}: is both fixed and varied")
-    return study
 
 
 def rows(name: str, study: Study, revision: "Revision") -> list[Row]:

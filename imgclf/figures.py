@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 DPI = 110
-TRAIN, VALIDATION = "#7f7f7f", "#1f77b4"
+TRAIN, VALIDATION, PUBLISHED = "#7f7f7f", "#1f77b4", "#d62728"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -117,6 +117,43 @@ def mistakes(results: Results) -> Figure:
                 )
                 title = f"{actual}\n\u2192 {predicted}\n{confidence:.1%}"
                 axes.set_title(title, fontsize=7)
+    return figure
+
+
+def study(summary: pd.DataFrame, title: str, varied: str) -> Figure:
+    """Draw the accuracy of each value with its interval, and what was published.
+
+    `summary` has the columns value, accuracy, low, high and published. Numbers that span more than
+    a factor of ten are on a logarithmic axis; everything else is a list of names.
+    """
+    numbers = pd.to_numeric(summary["value"], errors="coerce")
+    scaled = bool((numbers > 0).all() and numbers.max() > 10 * numbers.min())
+    places = numbers if scaled else pd.Series(range(len(summary)), index=summary.index)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
+        axes = figure.subplots()
+        accuracy = summary["accuracy"].to_numpy()
+        ends = [accuracy - summary["low"].to_numpy(), summary["high"].to_numpy() - accuracy]
+        line: dict[str, Any] = {"ls": "-" if scaled else "", "lw": 0.8, "marker": "o", "ms": 4}
+        axes.errorbar(
+            *(places.to_numpy(), accuracy, ends),
+            **line,
+            capsize=3,
+            color=VALIDATION,
+            label="ours, 95 % interval",
+        )
+        if summary["published"].notna().any():
+            published = summary["published"]
+            axes.plot(places, published, "D", color=PUBLISHED, ms=5, mfc="none", label="published")
+        if scaled:
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        else:
+            axes.set_xlim(-0.5, len(summary) - 0.5)
+        axes.set_xticks(list(places), list(summary["value"]))
+        axes.set(xlabel=varied, ylabel="test accuracy", title=title)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(frameon=False)
     return figure
 
 

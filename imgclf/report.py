@@ -1,6 +1,6 @@
 """Sections of results.md: figures in, Markdown out. Every sentence follows from the figures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,8 @@ class ModelReport:
     """The path of each figure, from results.md."""
 
 
-def results(reports: list[ModelReport]) -> str:
-    """Return the whole of results.md."""
+def results(reports: list[ModelReport], studies: Sequence[str] = ()) -> str:
+    """Return the whole of results.md; `studies` are the paragraphs on studies."""
     sections = [
         "# Results",
         "Generated from the tracked metrics by the `report` stage of the pipeline: edit nothing "
@@ -42,6 +42,7 @@ def results(reports: list[ModelReport]) -> str:
         summary_table(reports),
         *(summary_sentence(same) for same in by_dataset(reports)),
         *(section for report in reports for section in model_sections(report)),
+        *studies,
         "## Environment",
         environment_table(reports),
     ]
@@ -101,29 +102,36 @@ def summary_sentence(reports: list[ModelReport]) -> str:
 
 def model_sections(report: ModelReport) -> list[str]:
     """Return the section of one model, a paragraph, table or picture an item."""
-    epochs = _formatted(
-        report.history,
-        train_loss="{:.4f}".format,
-        train_accuracy=percent,
-        validation_loss="{:.4f}".format,
-        validation_accuracy=percent,
-        learning_rate="{:g}".format,
-    )
-    ratios = dict.fromkeys(("precision", "recall", "f1"), "{:.3f}".format)
-    classes = _formatted(report.classes, **ratios).rename(
-        columns={"recall": "recall (class accuracy)", "f1": "F1"}
-    )
     return [
         f"## {report.name}",
         conclusion(report),
         f"Settings: {settings_line(report.settings)}.",
         *(f"![{report.name}: {kind}]({path})" for kind, path in report.pictures.items()),
         f"Macro F1 on the test images: {report.metrics['f1_macro']:.4f}.",
-        table(classes),
-        f"<details><summary>All {len(epochs)} epochs</summary>",
-        table(epochs),
-        "</details>",
+        classes_table(report.classes),
+        *epochs_table(report.history),
     ]
+
+
+def epochs_table(history: pd.DataFrame) -> list[str]:
+    """Return a row for each epoch, folded away."""
+    epochs = _formatted(
+        history,
+        train_loss="{:.4f}".format,
+        train_accuracy=percent,
+        validation_loss="{:.4f}".format,
+        validation_accuracy=percent,
+        learning_rate="{:g}".format,
+    )
+    summary = f"<details><summary>All {len(epochs)} epochs</summary>"
+    return [summary, table(epochs), "</details>"]
+
+
+def classes_table(classes: pd.DataFrame) -> str:
+    """Return a row for each class."""
+    ratios = dict.fromkeys(("precision", "recall", "f1"), "{:.3f}".format)
+    formatted = _formatted(classes, **ratios)
+    return table(formatted.rename(columns={"recall": "recall (class accuracy)", "f1": "F1"}))
 
 
 def conclusion(report: ModelReport) -> str:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgclf import model, params, report
+from imgclf import model, params, report, study_report, study_results
 from imgclf.common import settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write
+from imgclf.comparison import Claim
 from imgclf.figures import FIGURES
+from imgclf.study_report import Reason
 
 
 def main() -> None:
@@ -21,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("params", "history", "training", "metrics", "classes", "predictions", "runs"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("figures", "published", "output"):
+    for name in ("figures", "published", "studies", "tables", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
@@ -44,7 +46,21 @@ def main() -> None:
                 pictures={kind: f"{args.figures}/{name}_{kind}.png" for kind in FIGURES},
             )
         )
-    write(args.output, report.results(reports))
+    found = [
+        study_results.load(name, args.studies, args.tables, args.published)
+        for name in study_results.names(args.studies, args.tables)
+    ]
+    claims, reasons = (
+        settings.parse((args.published / f"{name}.yaml").read_text("utf-8"))[name]
+        for name in ("claims", "reasons")
+    )
+    studies = study_report.sections(
+        found,
+        [settings.read(Claim, claim, "claims") for claim in claims],
+        [settings.read(Reason, reason, "reasons") for reason in reasons],
+        {results.name: f"{args.figures}/study_{results.name}.png" for results in found},
+    )
+    write(args.output, report.results(reports, studies))
 
 
 if __name__ == "__main__":

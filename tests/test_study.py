@@ -1,5 +1,6 @@
 """Studies: what a file means, and rows that run, fail, are killed and are found again."""
 
+import base64
 import csv
 import fcntl
 import os
@@ -14,6 +15,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -87,8 +89,9 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def results(folder: Path, study: str) -> list[list[dict[str, str]]]:
-    """The three tables of a study without what differs from run to run."""
-    tables = [table(folder, f"{study}{part}") for part in ("", "_history", "_classes")]
+    """The tables of a study without what differs from run to run."""
+    parts = ("", "_history", "_classes", "_correct")
+    tables = [table(folder, f"{study}{part}") for part in parts]
     differs = ("seconds", "commit")
     return [[{k: v for k, v in row.items() if k not in differs} for row in t] for t in tables]
 
@@ -230,6 +233,10 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
     epochs = [(row["name"], row["epoch"]) for row in table(studied, "tiny_history")]
     assert epochs == [(name, str(epoch)) for name in TINY_NAMES for epoch in range(1, 41)]
     assert len(table(studied, "tiny_classes")) == 40
+    for one, correct in zip(runs, table(studied, "tiny_correct"), strict=True):
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(correct["correct"]), np.uint8))
+        assert correct["name"] == one["name"]
+        assert bits.sum() / 360 == pytest.approx(float(one["accuracy"]), abs=1e-6)
     assert run(studied, "git", "status", "--porcelain").stdout.split() == ["??", "metrics/"]
     assert not list((studied / ".studies/clones").glob("*"))
 

@@ -151,7 +151,11 @@ BAD: list[tuple[str, object, list[str]]] = [
     ("lr", [0.1], ["lr: [0.1]", "number"]),
     ("lr", 10**400, ["lr: 1000"]),
     ("lr", date(2020, 1, 31), ["lr: {'date': '2020-01-31'}", "number"]),
-    ("data.digits.mirror", date(2020, 1, 31), ["mirror: {'date': '2020-01-31'}", "string"]),
+    (
+        "data.digits.mirror",
+        date(2020, 1, 31),
+        ["data.digits.mirror: {'date': '2020-01-31'}", "string"],
+    ),
     ("epochs", 0, ["epochs: 0", "1"]),
     ("epochs", 2.5, ["epochs: 2.5", "integer"]),
     ("epochs", 1e3, ["epochs: 1000.0", "integer"]),
