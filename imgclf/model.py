@@ -14,6 +14,8 @@ from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
 from imgclf.networks import NETWORKS, Network
+from imgclf.networks.alexnets import AlexNet3x3, AlexNetLRN
+from imgclf.networks.pretrained import Pretrained
 
 OptimizerName = Literal["adam", "sgd", "rmsprop"]
 LossName = Literal["cross_entropy", "mse", "multi_margin"]
@@ -51,6 +53,24 @@ class TrainingSettings:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """Threads of one training on the CPU. Part of the result: sums are split by thread."""
+    train_images: Annotated[int, Field(ge=0)] = 0
+    """How many training images are used, in the proportions of the classes; 0: all of them."""
+    image_size: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Height and width that images are resized to on the device; 0: as they are."""
+    flip: bool = False
+    """Half of the images are mirrored, left to right; this and the next two in training alone."""
+    crop: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Images are padded with so many black pixels and cut to their size again, anywhere."""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of images in which a rectangle is painted over."""
+    weights: str = "none"
+    """`none`, `imagenet`, or a file or an address (with #sha256=...) of a saved state dict."""
+    freeze: Literal["none", "backbone"] = "none"
+    """`backbone`: all but the classifier stays as the weights have it."""
+    gradient_accumulation: Annotated[int, Field(ge=1)] = 1
+    """Parts that a batch is computed in, one after the other, for those that do not fit."""
+    precision: Literal["float32", "mixed"] = "float32"
+    """`mixed`: products and convolutions in 16 bits, for devices that gain from it."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -84,13 +104,47 @@ def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSe
         if key not in training | options | {"dataset", "network"}:
             raise settings.unknown(where, key, training | options | {"dataset", "network"})
     merged = _merge(asdict(defaults), {key: entry[key] for key in entry if key in training})
-    return Model(
+    chosen = Model(
         name=name,
         dataset=entry["dataset"],
         network_name=entry["network"],
         network=settings.read(network, {k: entry[k] for k in entry if k in options}, where),
         training=settings.read(TrainingSettings, merged, where),
     )
+    _check_together(chosen, where)
+    return chosen
+
+
+def _check_together(model: Model, where: str) -> None:
+    training = model.training
+    if training.weights == "imagenet" and not isinstance(model.network, Pretrained):
+        raise UserError(
+            f"{where}.weights: 'imagenet' is not allowed: nothing is published for network "
+            f"{model.network_name!r}; give none, a file or an address"
+        )
+    if "://" in training.weights and "#sha256=" not in training.weights:
+        raise UserError(
+            f"{where}.weights: {training.weights!r} is not allowed: an address must end with "
+            f"#sha256= and the file's hash"
+        )
+    if training.freeze == "backbone":
+        if not isinstance(model.network, Pretrained | AlexNetLRN | AlexNet3x3):
+            raise UserError(
+                f"{where}.freeze: 'backbone' is not allowed: network {model.network_name!r} has "
+                f"no classifier on top of a backbone"
+            )
+        if training.weights == "none":
+            raise UserError(f"{where}.freeze: 'backbone' needs weights, and weights is 'none'")
+        if training.flip or training.crop or training.erase:
+            raise UserError(
+                f"{where}.freeze: 'backbone' computes features once, so flip, crop and erase are "
+                f"not possible"
+            )
+    if training.gradient_accumulation > training.batch_size:
+        raise UserError(
+            f"{where}.gradient_accumulation: {training.gradient_accumulation} is not allowed: "
+            f"a batch has {training.batch_size} images"
+        )
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from imgclf.common.data_settings import DataSettings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder
 from imgclf.datasets import DATASETS
-from imgclf.datasets.download import Mirror, fetch
+from imgclf.download import Mirror, fetch
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from imgclf.datasets import digits, idx
-from imgclf.datasets.download import DebianPackage, Mirror, PythonPackage, Source
+from imgclf.download import DebianPackage, Mirror, PythonPackage, Source
 from imgclf.datasets.labelled import Labelled
 
 

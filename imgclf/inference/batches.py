@@ -1,4 +1,4 @@
-"""Images on their way into a network: bytes that stay on the device, scaled a batch at a time."""
+"""Images on their way into a network: bytes on the device, made ready a batch at a time."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,32 +7,70 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
+
+from imgclf.inference.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
 class Batches:
     """Labelled images on a device.
 
-    `images` is uint8 (N, C, H, W), `labels` int64 (N,), `factor` and `offset` are (1, C, 1, 1):
-    a network sees `images * factor + offset`.
+    `images` is uint8 (N, C, H, W), `labels` int64 (N,), `factor` and `offset` are (1, C, 1, 1): a
+    network sees `images * factor + offset`, resized if there are `rows` and `columns`.
     """
 
     images: Tensor
     labels: Tensor
     factor: Tensor
     offset: Tensor
+    rows: Tensor | None = None
+    """(image_size, H): each row of a resized image as a mean of rows."""
+    columns: Tensor | None = None
+    """(W, image_size): each column of a resized image as a mean of columns."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def scaled(self, images: Tensor) -> Tensor:
-        """Return uint8 images as scaled float32 in channels-last order, which is faster."""
-        pixels = images.to(torch.float32, memory_format=torch.channels_last)
-        return pixels.mul_(self.factor).add_(self.offset)
+    def prepared(self, images: Tensor) -> Tensor:
+        """Return uint8 images scaled and resized, float32 in channels-last order, which is faster."""
+        if self.rows is None or self.columns is None:
+            pixels = images.to(torch.float32, memory_format=torch.channels_last)
+            return pixels.mul_(self.factor).add_(self.offset)
+        small = images.to(torch.float32).mul_(self.factor).add_(self.offset)
+        # Resizing is linear, so rows and columns are two matrix products: 1.3 times as fast as
+        # interpolate, and equal to it but for rounding.
+        return (self.rows @ small @ self.columns).contiguous(memory_format=torch.channels_last)
 
-    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scaled images and the labels at `indices`."""
-        return self.scaled(self.images.index_select(0, indices)), self.labels[indices]
+    def take(
+        self, indices: Tensor, augmentation: Augmentation | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the images at `indices`, ready for the network, and their labels."""
+        images = self.images.index_select(0, indices)
+        if augmentation:
+            images = augmentation(images)
+        return self.prepared(images), self.labels[indices]
+
+
+class Features(Batches):
+    """What a frozen backbone makes of images: float32 (N, D) in place of `images`, and ready."""
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Return them as they are."""
+        return images
+
+
+def put_features(
+    features: NDArray[np.float32], labels: NDArray[np.uint8], device: torch.device
+) -> Features:
+    """Put features (N, D) and labels on `device`."""
+    nothing = torch.empty(0, device=device)
+    return Features(
+        images=torch.from_numpy(features).to(device),
+        labels=torch.from_numpy(labels.astype(np.int64)).to(device),
+        factor=nothing,
+        offset=nothing,
+    )
 
 
 def put(
@@ -41,19 +79,34 @@ def put(
     mean: list[float],
     std: list[float],
     device: torch.device,
+    image_size: int = 0,
 ) -> Batches:
     """Put images and labels on `device`.
 
     With scaling `unit`, pixels are seen as fractions of 255; with `standard`, those less `mean`
-    and divided by `std`, of each channel.
+    and divided by `std`, of each channel. With an `image_size`, images are resized to it in height
+    and width.
     """
     centre, spread = (
         torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1)
         for values in ((mean, std) if scaling == "standard" else ([0.0], [1.0]))
     )
+    height, width = labelled[0].shape[2:]
+    resized = image_size and (height, width) != (image_size, image_size)
     return Batches(
         images=torch.from_numpy(labelled[0]).to(device),
         labels=torch.from_numpy(labelled[1].astype(np.int64)).to(device),
         factor=(1 / (255 * spread)).to(torch.float32).to(device),
         offset=(-centre / spread).to(torch.float32).to(device),
+        rows=resize_matrix(height, image_size).to(device) if resized else None,
+        columns=resize_matrix(width, image_size).T.contiguous().to(device) if resized else None,
     )
+
+
+def resize_matrix(before: int, after: int) -> Tensor:
+    """Return (after, before): bilinear resizing of one side, with antialiasing when it shrinks."""
+    unit = torch.eye(before, dtype=torch.float64)[None, None]
+    resized = functional.interpolate(
+        unit, size=(after, before), mode="bilinear", antialias=after < before
+    )
+    return resized[0, 0].to(torch.float32)

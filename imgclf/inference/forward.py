@@ -14,7 +14,7 @@ BATCH_SIZE = 500
 def logits(network: nn.Module, data: Batches) -> Tensor:
     """Return the network's logits (N, K) for all of `data`, in evaluation mode."""
     network.eval()
-    return torch.cat([network(data.scaled(images)) for images in data.images.split(BATCH_SIZE)])
+    return torch.cat([network(data.prepared(images)) for images in data.images.split(BATCH_SIZE)])
 
 
 def score(network: nn.Module, data: Batches, loss: Loss) -> tuple[float, float]:

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from imgclf.common.errors import UserError
+from imgclf.inference.augmentation import Augmentation
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
 from imgclf.model import TrainingSettings
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
+from imgclf.training.precision import mixed_precision
 
 
 class Trainer:
@@ -23,10 +25,12 @@ class Trainer:
 
     def __init__(self, network: nn.Module, data: Batches, settings: TrainingSettings) -> None:
         smallest = len(data) % settings.batch_size or settings.batch_size
+        smallest //= min(settings.gradient_accumulation, smallest)
         if smallest == 1 and any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
             raise UserError(
-                f"batch_size: {settings.batch_size} leaves a batch of one of the {len(data)} "
-                f"images, and batch normalisation needs more"
+                f"batch_size: {settings.batch_size} leaves a batch (or a part of one, with "
+                f"gradient_accumulation) of one of the {len(data)} images, and batch normalisation "
+                f"needs more"
             )
         self.network = network
         self.data = data
@@ -36,6 +40,7 @@ class Trainer:
         self.optimizer = OPTIMIZERS[settings.optimizer](network.parameters(), settings)
         schedule = SCHEDULERS[settings.scheduler.name]
         self.schedule = schedule(self.optimizer, settings, self.steps_per_epoch * settings.epochs)
+        self.autocast, self.scaler = mixed_precision(data.labels.device, settings.precision)
 
     @property
     def learning_rate(self) -> float:
@@ -48,6 +53,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -55,6 +61,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
 
     def run_epoch(
         self, epoch: int, after_step: Callable[[Tensor], None] = lambda _: None
@@ -70,7 +77,10 @@ class Trainer:
         torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
         self.network.train()
         batches = order.split(self.settings.batch_size)
-        losses, hits = zip(*(self._step(batch, after_step) for batch in batches), strict=True)
+        augmentation = self._augmentation(random)
+        losses, hits = zip(
+            *(self._step(batch, augmentation, after_step) for batch in batches), strict=True
+        )
 
         # Looking at every loss as it comes would make a GPU wait for each.
         by_step = torch.stack(losses).cpu().double()
@@ -89,13 +99,40 @@ class Trainer:
             f"{self.settings.lr:g}), another optimizer or loss, or scaling: standard"
         )
 
-    def _step(self, batch: Tensor, after_step: Callable[[Tensor], None]) -> tuple[Tensor, Tensor]:
-        images, labels = self.data.take(batch)
-        logits = self.network(images)
-        loss = self.loss(logits, labels)
+    def _augmentation(self, random: torch.Generator) -> Augmentation | None:
+        settings = self.settings
+        if not (settings.flip or settings.crop or settings.erase):
+            return None
+        return Augmentation(
+            random=random, flip=settings.flip, crop=settings.crop, erase=settings.erase
+        )
+
+    def _step(
+        self,
+        batch: Tensor,
+        augmentation: Augmentation | None,
+        after_step: Callable[[Tensor], None],
+    ) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        parts = batch.tensor_split(min(self.settings.gradient_accumulation, len(batch)))
+        outcomes = [self._backward(part, len(part) / len(batch), augmentation) for part in parts]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.schedule.step()
-        after_step(loss.detach())
+        losses, hits = zip(*outcomes, strict=True)
+        loss, hit = (sum(losses[1:], losses[0]), sum(hits[1:], hits[0]))
+        after_step(loss)
+        return loss, hit
+
+    def _backward(
+        self, part: Tensor, share: float, augmentation: Augmentation | None
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradients of a part of a batch; return its share of the loss, and its hits."""
+        images, labels = self.data.take(part, augmentation)
+        with self.autocast():
+            logits = self.network(images)
+            loss = self.loss(logits, labels)
+        if share < 1:
+            loss = loss * share
+        self.scaler.scale(loss).backward()
         return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from imgclf.datasets import DATASETS, labelled
-from imgclf.datasets.download import fetch
+from imgclf.download import fetch
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -18,7 +18,7 @@ def put(scaling: Literal["unit", "standard"]) -> batches.Batches:
 
 def test_unit_scaling_gives_fractions_of_255() -> None:
     data = put("unit")
-    scaled = data.scaled(data.images).numpy()
+    scaled = data.prepared(data.images).numpy()
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled, IMAGES / 255, rtol=2e-7)
     assert scaled[0, 0, 0].tolist() == [0, 1]
@@ -28,7 +28,7 @@ def test_standard_scaling_uses_mean_and_deviation_of_each_channel() -> None:
     data = put("standard")
     mean, std = (np.reshape(values, (1, 3, 1, 1)) for values in (MEAN, STD))
     np.testing.assert_allclose(
-        data.scaled(data.images).numpy(), (IMAGES / 255 - mean) / std, rtol=0, atol=1e-6
+        data.prepared(data.images).numpy(), (IMAGES / 255 - mean) / std, rtol=0, atol=1e-6
     )
 
 
@@ -42,7 +42,7 @@ def test_take_returns_images_with_their_labels(indices: list[int]) -> None:
 
 def test_scaling_leaves_the_stored_bytes_alone() -> None:
     data = put("standard")
-    data.scaled(data.images)
+    data.prepared(data.images)
     data.take(torch.arange(5))
     assert data.images.dtype == torch.uint8
     np.testing.assert_array_equal(data.images.numpy(), IMAGES)

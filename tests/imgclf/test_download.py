@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder
-from imgclf.datasets import download
-from imgclf.datasets.download import DebianPackage, Mirror, PythonPackage, Source, fetch
+from imgclf import download
+from imgclf.download import DebianPackage, Mirror, PythonPackage, Source, fetch
 
 CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}
 FILES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
