@@ -1,27 +1,50 @@
-"""Who runs the rows of a study: an engine gives a function that runs one and waits for it."""
+"""Who runs the rows of a study: an engine gives a function that runs one row and waits for it.
+
+Rows go through joblib's threads whatever the engine is, so each result is there as soon as its row
+is done, and a worker that is lost costs the rows it had, which Ray and Dask start again elsewhere.
+(joblib's own backend for Ray returns nothing before all is done.)
+"""
 
 import contextlib
+import logging
 import os
 import queue
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import row
 from experiments.commands import output
 from experiments.plan import Row
 from experiments.row import Outcome, Place
+from imgclf.common.errors import UserError
 
 Call = Callable[[Place, Row], Outcome]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What rows may use."""
+
+    jobs: int
+    """Rows at a time."""
+    address: str = ""
+    """Of the cluster."""
+    gpus: float = 0
+    """That the cluster gives to each row."""
+
+
+Engine = Callable[[Resources], AbstractContextManager[Call]]
+
+
 @contextlib.contextmanager
-def local(jobs: int) -> Iterator[Call]:
-    """Run rows here, `jobs` at a time; each sees one of the GPUs, if there are any."""
+def local(resources: Resources) -> Iterator[Call]:
+    """Run rows here; each sees one of the GPUs, if there are any."""
     devices = gpus()
     free: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for number in range(jobs):
+    for number in range(resources.jobs):
         free.put(devices[number % len(devices)] if devices else "")
 
     def call(place: Place, planned: Row) -> Outcome:
@@ -43,4 +66,69 @@ def gpus() -> list[str]:
     return [name for name in (visible or "").split(",") if name]
 
 
-ENGINES: dict[str, Callable[[int], AbstractContextManager[Call]]] = {"local": local}
+@contextlib.contextmanager
+def ray(resources: Resources) -> Iterator[Call]:
+    """Run rows on a Ray cluster, which gives each a CPU and its GPUs."""
+    try:
+        import ray
+    except ImportError:
+        raise UserError("backend: ray is not installed; pip install ray") from None
+    try:
+        ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _unreachable(resources.address, error) from None
+    task = ray.remote(num_cpus=1, num_gpus=resources.gpus)(row.run)
+
+    def call(place: Place, planned: Row) -> Outcome:
+        try:
+            outcome: Outcome = ray.get(task.remote(place, planned))
+        except ray.exceptions.RayError as error:
+            return _lost(planned, error)
+        return outcome
+
+    try:
+        yield call
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def dask(resources: Resources) -> Iterator[Call]:
+    """Run rows on a Dask cluster, one on each thread of its workers."""
+    try:
+        import distributed
+    except ImportError:
+        raise UserError("backend: dask is not installed; pip install distributed") from None
+    try:
+        client = distributed.Client(resources.address)
+    except (OSError, ValueError) as error:
+        raise _unreachable(resources.address, error) from None
+    needed = {"GPU": resources.gpus} if resources.gpus else {}
+    lost = (distributed.KilledWorker, distributed.CancelledError, ImportError)
+
+    def call(place: Place, planned: Row) -> Outcome:
+        try:
+            outcome: Outcome = client.submit(
+                row.run, place, planned, pure=False, resources=needed
+            ).result()
+        except lost as error:
+            return _lost(planned, error)
+        return outcome
+
+    with client:
+        yield call
+
+
+def _unreachable(address: str, error: Exception) -> UserError:
+    return UserError(f"address: no cluster at {address!r} ({' '.join(str(error).split())[:200]})")
+
+
+def _lost(planned: Row, error: Exception) -> Outcome:
+    return Outcome(row=planned, seconds=0, error=str(error) or type(error).__name__, log=str(error))
+
+
+ENGINES: dict[str, Engine] = {
+    "local": local,
+    "ray": ray,
+    "dask": dask,
+}
