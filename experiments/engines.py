@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import experiments
+import imgclf
 from experiments import row
 from experiments.commands import output
 from experiments.plan import Row
@@ -77,14 +80,14 @@ def ray(resources: Resources) -> Iterator[Call]:
         ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _unreachable(resources.address, error) from None
-    task = ray.remote(num_cpus=1, num_gpus=resources.gpus)(row.run)
+    _ship_by_value(ray.cloudpickle)
 
     def call(place: Place, planned: Row) -> Outcome:
+        task = ray.remote(num_cpus=1, num_gpus=resources.gpus)(_work(place, planned))
         try:
-            outcome: Outcome = ray.get(task.remote(place, planned))
+            return Outcome(planned, *ray.get(task.remote()))
         except ray.exceptions.RayError as error:
             return _lost(planned, error)
-        return outcome
 
     try:
         yield call
@@ -96,6 +99,7 @@ def ray(resources: Resources) -> Iterator[Call]:
 def dask(resources: Resources) -> Iterator[Call]:
     """Run rows on a Dask cluster, one on each thread of its workers."""
     try:
+        import cloudpickle
         import distributed
     except ImportError:
         raise UserError("backend: dask is not installed; pip install distributed") from None
@@ -104,27 +108,42 @@ def dask(resources: Resources) -> Iterator[Call]:
     except (OSError, ValueError) as error:
         raise _unreachable(resources.address, error) from None
     needed = {"GPU": resources.gpus} if resources.gpus else {}
-    lost = (distributed.KilledWorker, distributed.CancelledError, ImportError)
+    _ship_by_value(cloudpickle)
 
     def call(place: Place, planned: Row) -> Outcome:
+        task = client.submit(_work(place, planned), pure=False, resources=needed)
         try:
-            outcome: Outcome = client.submit(
-                row.run, place, planned, pure=False, resources=needed
-            ).result()
-        except lost as error:
+            return Outcome(planned, *task.result())
+        except (distributed.KilledWorker, distributed.CancelledError) as error:
             return _lost(planned, error)
-        return outcome
 
     with client:
         yield call
 
 
-def _unreachable(address: str, error: Exception) -> UserError:
-    return UserError(f"address: no cluster at {address!r} ({' '.join(str(error).split())[:200]})")
+def _ship_by_value(cloudpickle: Any) -> None:
+    """Let workers be sent the project's code: they need its packages, git and nothing else."""
+    for module in (experiments, imgclf):
+        cloudpickle.register_pickle_by_value(module)
+
+
+def _work(place: Place, planned: Row) -> Callable[[], tuple[float, str, str]]:
+    """Return what a worker is to do. A function in a function is never sent by its name alone."""
+
+    def work() -> tuple[float, str, str]:
+        outcome = row.run(place, planned)
+        return outcome.seconds, outcome.error, outcome.log
+
+    return work
 
 
 def _lost(planned: Row, error: Exception) -> Outcome:
-    return Outcome(row=planned, seconds=0, error=str(error) or type(error).__name__, log=str(error))
+    text = f"the worker was lost: {str(error) or type(error).__name__}"
+    return Outcome(planned, 0, text, text)
+
+
+def _unreachable(address: str, error: Exception) -> UserError:
+    return UserError(f"address: no cluster at {address!r} ({' '.join(str(error).split())[:200]})")
 
 
 ENGINES: dict[str, Engine] = {

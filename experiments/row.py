@@ -67,7 +67,7 @@ class Place:
         return self.folder / "logs" / f"{name}.log"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a row."""
 
@@ -113,7 +113,7 @@ def _in_clone(
             log = clone.printed()
     except (UserError, OSError) as problem:
         error = str(problem)
-    return Outcome(row=row, seconds=time.monotonic() - start, error=error, log=log or error)
+    return Outcome(row, time.monotonic() - start, error, log or error)
 
 
 def _experiment(
@@ -134,7 +134,7 @@ class _Clone:
 
     def call(self, *command: str, **environment: str) -> bool:
         """Run a command that is killed when this process dies; return whether it succeeded."""
-        guard = Path(__file__).with_name("guard.py")
+        guard = self.folder / "experiments/guard.py"  # workers may have no other copy of the code
         settings = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "DVC_NO_ANALYTICS": "1",

@@ -155,11 +155,6 @@ def _outcomes(
     here: Place, there: Place, missing: list[Row], engine: Engine, resources: Resources
 ) -> Iterator[Outcome]:
     """Run rows, and yield what became of each as soon as it is known."""
-    if here.remote or min(resources.jobs, len(missing)) > 1:
-        for r in {r.data_key: r for r in missing}.values():
-            outcome = row.prepare(here, r)
-            if outcome.error:
-                raise UserError(f"the data of {r.name} could not be made:\n{outcome.error}")
     # Of rows that are the same run (the base case is in many studies), one is trained and then the
     # others, which find it in DVC's run-cache.
     first = {r.key: r for r in reversed(missing)}
@@ -170,6 +165,11 @@ def _outcomes(
         engine(resources) as call,
         tqdm(total=len(missing), unit="row", dynamic_ncols=True, disable=not terminal) as bar,
     ):
+        if here.remote or min(resources.jobs, len(missing)) > 1:
+            for r in {r.data_key: r for r in missing}.values():
+                outcome = row.prepare(here, r)
+                if outcome.error:
+                    raise UserError(f"the data of {r.name} could not be made:\n{outcome.error}")
         for wave in (once, again):
             # Threads, because all they do is wait for a process, here or elsewhere.
             jobs = min(resources.jobs, max(len(wave), 1))

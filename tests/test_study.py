@@ -5,6 +5,7 @@ import csv
 import fcntl
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -29,9 +30,9 @@ TINY: dict[str, Any] = {
     "model": "fc",
     "varies": {"zoo.fc.lr": [0.001, 0.01]},
     "fixed": {"zoo.fc.hidden": 8, "epochs": 40},
-    "seeds": [0, 1],
+    "seeds": [0, 1, 2, 3],
 }
-TINY_NAMES = ["tiny-0.001-s0", "tiny-0.001-s1", "tiny-0.01-s0", "tiny-0.01-s1"]
+TINY_NAMES = [f"tiny-{lr}-s{seed}" for lr in ("0.001", "0.01") for seed in range(4)]
 
 
 def new_project(folder: Path) -> Path:
@@ -204,6 +205,10 @@ def test_every_study_is_valid_and_has_the_published_values(project: Path, name: 
         (["tinny"], 1, "study: 'tinny' is unknown. Did you mean 'tiny'? Allowed: "),
         (["tiny"], 0, "jobs: '0' is not allowed: should be a whole number of at least 1"),
         (["tiny"], "two", "jobs: 'two' is not allowed: should be a whole number of at least 1"),
+        (["tiny", "--backend", "rey"], 1, "backend: 'rey' is unknown. Did you mean 'ray'? "),
+        (["tiny", "--backend", "dask"], 1, "address: is missing; backend dask needs address, "),
+        (["tiny", "--remote", "x"], 1, "remote: 'x' has no effect without a backend (ray, dask)"),
+        (["tiny", "--gpus", "1"], 1, "gpus: '1' has no effect without a backend (ray, dask)"),
     ],
 )
 def test_a_bad_call_is_one_line(
@@ -228,11 +233,11 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
     runs = table(studied, "tiny")
     assert [row["name"] for row in runs] == TINY_NAMES
     assert all(f"{name}," in shown for name in TINY_NAMES)
-    assert [row["seed"] for row in runs] == ["0", "1", "0", "1"]
+    assert [row["seed"] for row in runs] == list("01230123")
     assert all(float(row["accuracy"]) > 0.1 and row["seconds"] for row in runs)
     epochs = [(row["name"], row["epoch"]) for row in table(studied, "tiny_history")]
     assert epochs == [(name, str(epoch)) for name in TINY_NAMES for epoch in range(1, 41)]
-    assert len(table(studied, "tiny_classes")) == 40
+    assert len(table(studied, "tiny_classes")) == 80
     for one, correct in zip(runs, table(studied, "tiny_correct"), strict=True):
         bits = np.unpackbits(np.frombuffer(base64.b64decode(correct["correct"]), np.uint8))
         assert correct["name"] == one["name"]
@@ -243,17 +248,17 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
 
 def test_a_second_call_runs_nothing(studied: Path) -> None:
     before = results(studied, "tiny")
-    assert study(studied, "tiny").stdout == "4 of 4 rows are done, 0 to run\n"
+    assert study(studied, "tiny").stdout == "8 of 8 rows are done, 0 to run\n"
     for path in (studied / "metrics/studies").iterdir():
         path.unlink()
-    assert study(studied, "tiny").stdout == "4 of 4 rows are done, 0 to run\n"
+    assert study(studied, "tiny").stdout == "8 of 8 rows are done, 0 to run\n"
     assert results(studied, "tiny") == before
 
 
 def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> None:
     # From here the rows of `tiny` are known from its tables, as experiments of another commit.
     commit(studied)
-    add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 2]})
+    add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 9]})
     add_study(studied, "wild", TINY | {"varies": {"zoo.fc.lr": [0.001, 1e30]}, "seeds": [0]})
 
     done = study(studied, "tiny", "wild", jobs=2, check=False)
@@ -264,9 +269,9 @@ def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> No
     assert "error: the loss is nan in epoch 1" in done.stderr
     assert done.stderr.splitlines()[-1] == "error: 1 of 4 rows failed: wild-1e+30-s0"
     tiny, wild = table(studied, "tiny"), table(studied, "wild")
-    assert [row["name"] for row in tiny] == ["tiny-0.001-s0", "tiny-0.001-s2"]
+    assert [row["name"] for row in tiny] == ["tiny-0.001-s0", "tiny-0.001-s9"]
     names = dict.fromkeys(row["name"] for row in table(studied, "tiny_history"))
-    assert list(names) == ["tiny-0.001-s0", "tiny-0.001-s2"]
+    assert list(names) == ["tiny-0.001-s0", "tiny-0.001-s9"]
     assert [row["name"] for row in wild] == ["wild-0.001-s0"]
     # The same run in another study is not trained again.
     assert wild[0]["key"] == tiny[0]["key"]
@@ -293,7 +298,7 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 def start(project: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.study", "tiny"],
+        [sys.executable, "-m", "experiments.study", "tiny", "--jobs", "2"],
         cwd=project,
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
@@ -325,9 +330,8 @@ def test_killed_and_interrupted_the_next_call_finishes_with_the_same_results(
     studied: Path, tmp_path: Path, started: list[subprocess.Popen[bytes]]
 ) -> None:
     project = new_project(tmp_path)
-    add_study(project, "tiny", TINY | {"seeds": [0]})
     started.append(start(project))
-    wait_for(project, ".studies/logs/tiny-*", started[-1])
+    wait_for(project, ".studies/logs/data-*", started[-1])
     assert "another study is running" in study(project, "tiny", check=False).stderr
     os.kill(started[-1].pid, signal.SIGINT)
     assert started[-1].wait() == 130
@@ -335,15 +339,17 @@ def test_killed_and_interrupted_the_next_call_finishes_with_the_same_results(
 
     started.append(start(project))
     wait_for(project, "metrics/studies/tiny_classes.csv", started[-1])
+    while len(table(project, "tiny")) < 3:
+        time.sleep(0.01)
     wait_for(project, ".studies/checkpoints/*/*.ckpt", started[-1])
     os.killpg(started[-1].pid, signal.SIGKILL)
     assert_nothing_runs(project)
 
-    assert study(project, "tiny").stdout.startswith("1 of 2 rows are done, 1 to run\n")
-    log = (project / ".studies/logs/tiny-0.01-s0.log").read_text()
-    assert "fc: going on after epoch" in log
-    undisturbed = results(kept(studied), "tiny")
-    assert results(project, "tiny") == [
-        [row for row in table if row["name"].endswith("-s0")] for table in undisturbed
-    ]
+    in_flight = [path.name for path in (project / ".studies/clones").iterdir()]
+    done = study(project, "tiny", jobs=2).stdout
+    assert re.match(r"[345] of 8 rows are done, [345] to run\n", done)
+    logs = [(project / f".studies/logs/{name}.log").read_text() for name in in_flight]
+    assert any("fc: going on after epoch" in log for log in logs)
+    assert results(project, "tiny") == results(kept(studied), "tiny")
+    assert len(table(project, "tiny")) == 8
     assert not list((project / ".studies/clones").glob("*"))
