@@ -55,7 +55,7 @@ def places(args: argparse.Namespace, repository: Path, commit: str) -> tuple[Pla
     """Return the user's place and that of the rows, which is another on a cluster."""
     cache = Path(output("dvc", "cache", "dir", cwd=repository).strip())
     folder = repository / ".studies"
-    remote = _remote(args.remote, repository, commit)
+    remote = remote_of(args.remote, repository, commit)
     here = Place(git=str(repository), commit=commit, folder=folder, cache=cache, remote=remote)
     if not args.backend:
         return here, here
@@ -70,7 +70,7 @@ def _absolute(address: str) -> str:
     return str(Path(address).resolve()) if Path(address).exists() else address
 
 
-def _remote(remote: str, repository: Path, commit: str) -> str:
+def remote_of(remote: str, repository: Path, commit: str) -> str:
     """Return the address of a DVC remote, or its name if the commit has one of that name."""
     if not remote or "://" in remote:
         return remote

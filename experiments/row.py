@@ -142,17 +142,19 @@ class _Clone:
             "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site"),
             "GIT_TERMINAL_PROMPT": "0",  # nobody is there to type a password
         }
-        with self.log.open("ab") as file:
-            process = subprocess.Popen(  # noqa: S603 - commands are written in this file
+        with (
+            self.log.open("ab") as file,
+            subprocess.Popen(  # noqa: S603 - commands are written in this file
                 [sys.executable, "-S", str(guard), *command],
                 cwd=self.folder,
                 env=os.environ | settings | environment,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE,  # closed when the command is done, or this process dead
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 pass_fds=[self.lock.fileno()],
                 start_new_session=True,
-            )
+            ) as process,
+        ):
             return not process.wait()
 
     def printed(self) -> str:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -75,13 +76,15 @@ def dask(folder: Path) -> Iterator[str]:
 def ray(folder: Path) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     node = ("ray", "start", "--block", "--num-cpus", "1", "--object-store-memory", "100000000")
-    # Names of sockets must be short.
     head = ("--head", "--port", address.rpartition(":")[2], "--include-dashboard", "false")
-    with started(folder / "one", *node, *head, "--num-gpus", "0") as one:
-        wait_for("Ray runtime started", one)
-        with started(folder / "two", *node, "--address", address, "--num-gpus", "1") as two:
-            wait_for("Ray runtime started", two)
-            yield address
+    # Not in `folder`: the names of sockets in it must be short.
+    with tempfile.TemporaryDirectory(prefix="ray-") as short:
+        first = (*node, *head, "--temp-dir", short, "--num-gpus", "0")
+        with started(folder / "one", *first) as one:
+            wait_for("Ray runtime started", one)
+            with started(folder / "two", *node, "--address", address, "--num-gpus", "1") as two:
+                wait_for("Ray runtime started", two)
+                yield address
 
 
 CLUSTERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"dask": dask, "ray": ray}

@@ -43,7 +43,6 @@ def test_a_study_on_a_cluster_is_that_of_one_machine(
     with CLUSTERS[backend](tmp_path) as address:
         options = ("--backend", backend, "--address", address, "--remote", str(remote))
         command = ("python", "-m", "experiments.study", "small", *options, "--git", str(git))
-
         done = run(project, *command).stdout
         assert done.startswith("0 of 2 rows are done, 2 to run\n")
         assert results(project, "small") == results(here, "small")

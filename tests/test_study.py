@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import fcntl
 import os
 import pickle
@@ -20,10 +21,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from experiments import plan, row
+from experiments import engines, options, plan, row
 from imgclf.common.errors import UserError
 from tests.closure import ROOT
-from tests.project import commit, copy_project, run, use_digits
+from tests.project import commit, copy_project, run, start_repository, use_digits
 
 TINY: dict[str, Any] = {
     "title": "of the tests",
@@ -284,6 +285,55 @@ def test_a_row_can_be_sent_to_another_process_or_machine(project: Path) -> None:
     (planned,) = rows_of(project, {"title": "t", "model": "fc"})
     sent = (row.run, place, planned)
     assert pickle.loads(pickle.dumps(sent)) == sent  # noqa: S301 - made here
+
+
+def test_rows_at_the_same_time_have_different_gpus(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = {"evaluate": {"matrix": {"model": ["m"]}, "cmd": "echo GPU $CUDA_VISIBLE_DEVICES"}}
+    pipeline["evaluate"]["params"] = ["seed"]
+    with (tmp_path / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": pipeline}, file)
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").touch()
+    start_repository(tmp_path)
+    head = run(tmp_path, "git", "rev-parse", "HEAD").stdout.strip()
+    place = row.Place(git=str(tmp_path), commit=head, folder=tmp_path / ".s", cache=tmp_path / ".c")
+    planned = rows_of(project, {"title": "t", "model": "fc", "seeds": [1, 2]})
+    planned = [dataclasses.replace(r, model="m", changes={"seed": r.seed}) for r in planned]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    with engines.local(engines.Resources(jobs=2)) as call:
+        outcomes = [call(place, r) for r in planned]
+
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    assert [re.findall(r"^GPU (\d)$", outcome.log, re.MULTILINE) for outcome in outcomes] == [
+        ["5"],
+        ["7"],
+    ]
+
+
+REMOTES = [
+    ("s3://bucket/path", "s3://bucket/path"),
+    ("storage", "storage"),
+    ("./folder", "{here}/folder"),
+    ("other", "remote: 'other' is neither an address nor in .dvc/config of the commit (storage)"),
+]
+
+
+@pytest.mark.parametrize(("remote", "meaning"), REMOTES)
+def test_a_remote_is_a_name_or_an_address(tmp_path: Path, remote: str, meaning: str) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("['remote \"storage\"']\n    url = /srv/dvc\n")
+    start_repository(tmp_path)
+    with chdir(tmp_path):
+        try:
+            found = options.remote_of(remote, tmp_path, "HEAD")
+        except UserError as error:
+            found = str(error)
+    assert found == meaning.format(here=tmp_path)
 
 
 @pytest.fixture
