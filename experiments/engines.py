@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from experiments.commands import output
 from experiments.plan import Row
 from experiments.row import Outcome, Place
 from imgclf.common.errors import UserError
+
+PATIENCE = 10
+"""Seconds that a cluster is given to answer."""
 
 Call = Callable[[Place, Row], Outcome]
 
@@ -76,6 +80,7 @@ def ray(resources: Resources) -> Iterator[Call]:
         import ray
     except ImportError:
         raise UserError("backend: ray is not installed; pip install ray") from None
+    _check_reachable(resources.address)  # Ray itself tries for minutes
     try:
         ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -103,6 +108,7 @@ def dask(resources: Resources) -> Iterator[Call]:
         import distributed
     except ImportError:
         raise UserError("backend: dask is not installed; pip install distributed") from None
+    _check_reachable(resources.address)
     try:
         client = distributed.Client(resources.address)
     except (OSError, ValueError) as error:
@@ -140,6 +146,16 @@ def _work(place: Place, planned: Row) -> Callable[[], tuple[float, str, str]]:
 def _lost(planned: Row, error: Exception) -> Outcome:
     text = f"the worker was lost: {str(error) or type(error).__name__}"
     return Outcome(planned, 0, text, text)
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `UserError` if nobody listens at an address with a port."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+        except (OSError, OverflowError) as error:
+            raise _unreachable(address, error) from None
 
 
 def _unreachable(address: str, error: Exception) -> UserError:

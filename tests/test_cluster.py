@@ -10,6 +10,7 @@ from experiments import plan
 from experiments.engines import ENGINES, Resources
 from experiments.options import WORKERS
 from experiments.row import Place
+from imgclf.common.errors import UserError
 from tests.cluster import CLUSTERS
 from tests.project import copy_project, run, use_digits
 from tests.test_study import add_study, results
@@ -58,6 +59,14 @@ def test_a_study_on_a_cluster_is_that_of_one_machine(
             outcomes = [call(place, dataclasses.replace(r, name=f"{r.name}-gpu")) for r in rows]
         assert all("repository '/none' does not exist" in outcome.error for outcome in outcomes)
         assert logs(tmp_path) == {"one": 1, "two": 3}
+
+
+@pytest.mark.parametrize("backend", CLUSTERS)
+@pytest.mark.parametrize("port", [1, 70000])
+def test_an_address_without_a_cluster_is_one_line(backend: str, port: int) -> None:
+    resources = Resources(jobs=1, address=f"127.0.0.1:{port}")
+    with pytest.raises(UserError, match=r"^address: no cluster at '127.0.0.1:\d+' \(.+\)$"):
+        ENGINES[backend](resources).__enter__()
 
 
 def logs(folder: Path) -> dict[str, int]:
