@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import pooch
 import requests
@@ -177,7 +177,7 @@ def _put(path: Path, target: Path, digest: str, gzipped: bool) -> None:
             # Some servers decompress on the way; what it is, the hash will tell.
             zipped = gzipped and stored.read(2) == b"\x1f\x8b"
             stored.seek(0)
-            content: IO[bytes] = gzip.GzipFile(fileobj=stored) if zipped else stored
+            content = cast(IO[bytes], gzip.GzipFile(fileobj=stored) if zipped else stored)
             while chunk := content.read(CHUNK):
                 whole.update(chunk)
                 file.write(chunk)

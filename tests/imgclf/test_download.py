@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgclf import download
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder
-from imgclf import download
 from imgclf.download import DebianPackage, Mirror, PythonPackage, Source, fetch
 
 CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}
@@ -294,7 +294,9 @@ def test_a_folder_may_hold_files_gzipped_or_not(zipped: set[str], tmp_path: Path
             (tmp_path / "mirror" / name).write_bytes(CONTENTS[name])
     mirror = str(tmp_path / "mirror")
     before = contents(tmp_path / "mirror")
-    assert fetch_gzipped(FILES, [Mirror(mirror)], tmp_path / "output") == dict.fromkeys(FILES, mirror)
+    assert fetch_gzipped(FILES, [Mirror(mirror)], tmp_path / "output") == dict.fromkeys(
+        FILES, mirror
+    )
     assert contents(tmp_path / "output") == CONTENTS
     assert contents(tmp_path / "mirror") == before
 
@@ -304,7 +306,9 @@ def fetched_from(folder: Path, zipped: bytes) -> bytes | None:
         (folder / name).mkdir()
     (folder / "mirror/labels.gz").write_bytes(zipped)
     try:
-        fetch_gzipped({"labels": FILES["labels"]}, [Mirror(str(folder / "mirror"))], folder / "output")
+        fetch_gzipped(
+            {"labels": FILES["labels"]}, [Mirror(str(folder / "mirror"))], folder / "output"
+        )
     except UserError:
         assert contents(folder / "output") == {}
         return None

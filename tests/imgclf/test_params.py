@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from imgclf import model, params
-from imgclf.common.data_settings import DataSettings
+from imgclf.common.data_settings import DownloadSettings
 from imgclf.common.errors import UserError
 from imgclf.model import TrainingSettings
 from imgclf.networks.fc import FC
@@ -94,7 +94,7 @@ def test_an_overridden_scheduler_keeps_the_keys_it_does_not_name() -> None:
 def test_what_is_not_given_has_its_default() -> None:
     text = "{datasets: [a], models: [m], data: {a: {}}, zoo: {m: {dataset: a, network: fc, %s}}}"
     parsed = params.parse(text % "select: last")
-    assert parsed.data["a"] == DataSettings()
+    assert parsed.data["a"] == DownloadSettings(source="a")
     assert parsed.zoo["m"].network == FC()
     assert parsed.zoo["m"].training == TrainingSettings(select="last")
 
