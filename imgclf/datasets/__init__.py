@@ -55,7 +55,7 @@ class Dataset:
 class ImageFolder:
     """Images of one's own, in a folder for each class; what they are is in their settings."""
 
-    def fetch(self, folder: Path, path: str) -> Mapping[str, str]:
+    def fetch(self, folder: Path, path: str = "") -> Mapping[str, str]:
         """Put the images at `path` into `folder`; return where they are from."""
         return {image_folder.ARCHIVE: image_folder.fetch(path, folder)}
 

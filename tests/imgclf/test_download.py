@@ -4,11 +4,9 @@ import hashlib
 import os
 import socket
 import tempfile
-import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from imgclf import download
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder
 from imgclf.download import DebianPackage, Mirror, PythonPackage, Source, fetch
+from tests.imgclf.site import Answer, Site, send, serve, status
 
 CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}
 FILES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
@@ -26,63 +25,16 @@ ZIPPED = {name: gzip.compress(content, mtime=0) for name, content in CONTENTS.it
 
 fetch_gzipped = functools.partial(fetch, gzipped=True)
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@dataclass
-class Site:
-    """A server on the loopback: what it answers to a path, and what it was asked."""
-
-    url: str
-    answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    closing: threading.Event = field(default_factory=threading.Event)
-
-    def offer(self, folder: str, answers: dict[str, Answer]) -> Mirror:
-        self.answers |= {f"/{folder}/{name}.gz": answer for name, answer in answers.items()}
-        return Mirror(f"{self.url}/{folder}")
-
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            running.asked.append(self.path)
-            running.answers.get(self.path, status(404))(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        running = Site(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serve() as running:
         yield running
-        running.closing.set()
-        server.shutdown()
-        thread.join()
 
 
-def send(body: bytes, *, length: int | None = None, kind: str = "application/gzip") -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(body) if length is None else length))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-def status(code: int, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(code)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    return answer
+def offer(site: Site, folder: str, answers: dict[str, Answer]) -> Mirror:
+    site.answers |= {f"/{folder}/{name}.gz": answer for name, answer in answers.items()}
+    return Mirror(f"{site.url}/{folder}")
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
@@ -105,21 +57,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_files_of_an_address_are_decompressed(site: Site, tmp_path: Path) -> None:
-    mirror = site.offer("good", GOOD)
+    mirror = offer(site, "good", GOOD)
     assert fetch_gzipped(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
     assert contents(tmp_path) == CONTENTS
 
 
 def test_a_redirect_is_followed_and_a_final_slash_is_no_matter(site: Site, tmp_path: Path) -> None:
-    site.offer("good", GOOD)
+    offer(site, "good", GOOD)
     moved = {name: status(302, Location=f"{site.url}/good/{name}.gz") for name in FILES}
-    mirror = Mirror(site.offer("moved", moved).base + "/")
+    mirror = Mirror(offer(site, "moved", moved).base + "/")
     assert fetch_gzipped(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
     assert contents(tmp_path) == CONTENTS
 
 
 def test_what_a_server_decompressed_on_the_way_is_taken(site: Site, tmp_path: Path) -> None:
-    mirror = site.offer("plain", {name: send(content) for name, content in CONTENTS.items()})
+    mirror = offer(site, "plain", {name: send(content) for name, content in CONTENTS.items()})
     fetch_gzipped(FILES, [mirror], tmp_path)
     assert contents(tmp_path) == CONTENTS
 
@@ -145,7 +97,7 @@ def test_a_bad_answer_is_a_reason_to_ask_the_next_source(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bad, good = site.offer("bad", GOOD | {"images": answer}), site.offer("good", GOOD)
+    bad, good = offer(site, "bad", GOOD | {"images": answer}), offer(site, "good", GOOD)
     assert fetch_gzipped(FILES, [bad, good], tmp_path) == dict.fromkeys(FILES, good.base)
     assert contents(tmp_path) == CONTENTS
     assert set(site.asked) == {"/bad/images.gz", "/good/images.gz", "/good/labels.gz"}
@@ -162,7 +114,7 @@ def test_a_server_that_falls_silent_is_left(start: bytes, site: Site, tmp_path: 
             handler.wfile.flush()
         site.closing.wait(30)
 
-    silent, good = site.offer("silent", {"images": stall}), site.offer("good", GOOD)
+    silent, good = offer(site, "silent", {"images": stall}), offer(site, "good", GOOD)
     assert fetch_gzipped(FILES, [silent, good], tmp_path) == dict.fromkeys(FILES, good.base)
     with pytest.raises(UserError, match=r"nothing received|timed out"):
         fetch_gzipped({"images": FILES["images"]}, [silent], tmp_path)
@@ -186,15 +138,15 @@ def test_a_hiccup_is_forgiven(site: Site, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(download, "RETRIES", 1)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    mirror = site.offer("good", GOOD | {"images": first_hang_up})
+    mirror = offer(site, "good", GOOD | {"images": first_hang_up})
     assert fetch_gzipped(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
 
 
 def test_each_file_is_fetched_once_from_the_first_source_that_has_it(
     site: Site, tmp_path: Path
 ) -> None:
-    half, good = site.offer("half", {"images": GOOD["images"]}), site.offer("good", GOOD)
-    never = site.offer("never", GOOD)
+    half, good = offer(site, "half", {"images": GOOD["images"]}), offer(site, "good", GOOD)
+    never = offer(site, "never", GOOD)
     origins = fetch_gzipped(FILES, [half, good, never], tmp_path)
     assert origins == {"images": half.base, "labels": good.base}
     assert site.asked == ["/half/images.gz", "/half/labels.gz", "/good/labels.gz"]
@@ -207,8 +159,8 @@ def test_when_all_sources_fail_one_error_has_every_reason(
     monkeypatch.setenv("PATH", "")
     (tmp_path / "empty").mkdir()
     sources: list[Source] = [
-        site.offer("none", {}),
-        site.offer("wrong", {"images": send(b"?")}),
+        offer(site, "none", {}),
+        offer(site, "wrong", {"images": send(b"?")}),
         Mirror(str(tmp_path / "empty")),
         PythonPackage("sklearn.datasets.data"),
         DebianPackage("some-package", "usr/share"),
@@ -229,7 +181,7 @@ def test_when_all_sources_fail_one_error_has_every_reason(
 
 def test_only_what_is_missing_is_named(site: Site, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^no source has labels\. "):
-        fetch_gzipped(FILES, [site.offer("half", {"images": GOOD["images"]})], tmp_path)
+        fetch_gzipped(FILES, [offer(site, "half", {"images": GOOD["images"]})], tmp_path)
 
 
 ARCHIVE = gzip.compress(b"an archive" * 300_000, compresslevel=1, mtime=0)

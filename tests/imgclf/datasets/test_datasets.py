@@ -6,7 +6,6 @@ import pytest
 from imgclf.common.data_settings import DownloadSettings
 from imgclf.datasets import DATASETS, Dataset, labelled
 
-
 PUBLISHED = {name: each for name, each in DATASETS.items() if isinstance(each, Dataset)}
 
 
