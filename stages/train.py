@@ -1,8 +1,9 @@
 """Train one model; killed at any moment, go on from the last finished epoch when run again.
 
-Reads the model's card and the arrays it names. Writes the kept weights, a summary, the
-history (a row an epoch, as it goes) and, apart from the results because they differ from run to
-run, the time it took and where. Checkpoints are not outputs: DVC deletes those before a stage runs.
+Reads the model's card and the arrays it names, the weights to start from and, of a frozen
+backbone, the features. Writes the kept weights, a summary, the history (a row an epoch, as it goes)
+and, apart from the results because they differ from run to run, the time it took and where.
+Checkpoints are not outputs: DVC deletes those before a stage runs.
 """
 
 import argparse
@@ -25,25 +26,40 @@ from imgclf.training.trainer import Trainer
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("card", "data", "weights", "metrics", "history", "run", "checkpoints"):
+    for name in ("card", "data", "start", "features"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("weights", "metrics", "history", "run", "checkpoints"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
     model, card = cards.read(args.card)
     settings = model.training
     device = devices.prepare(settings.device, settings.threads)
-    train, validation = (
-        batches.put(cards.load(card, part, args.data), card.scaling, card.mean, card.std, device)
-        for part in ("train", "validation")
-    )
     torch.manual_seed(settings.seed)
-    network = model.network.build(card.shape, len(card.classes))
+    network = model.build(card.shape, len(card.classes))
+    state, scaling = weights.from_bytes(args.start.read_bytes(), str(args.start))
+    scaling = scaling or card.own_scaling
+    if state:
+        weights.start_from(network, state, str(args.start))
     network = network.to(device).to(memory_format=torch.channels_last)
-    run = Run(Trainer(network, train, settings), validation)
+
+    labelled = {
+        "train": cards.load_training(model, card, args.data),
+        "validation": cards.load(card, "validation", args.data),
+    }
+    if settings.freeze == "backbone":
+        trained = network.classifier
+        found, _ = weights.from_bytes(args.features.read_bytes(), str(args.features))
+        parts = {p: batches.put_features(found[p], labelled[p][1], device) for p in labelled}
+    else:
+        trained = network
+        size = settings.image_size
+        parts = {p: batches.put(labelled[p], scaling, device, size) for p in labelled}
+    run = Run(Trainer(trained, parts["train"], settings), parts["validation"])
 
     where = {"device": str(device)} | environment()
     code = [Path(__file__), *Path(imgclf.__file__).parent.rglob("*.py")]
-    key = checkpoints.key(where, [args.card, *code])
+    key = checkpoints.key(where, [args.card, args.start, args.features, *code])
     if state := checkpoints.load(args.checkpoints / key):
         run.load_state_dict(state)
         print(f"{model.name}: going on after epoch {len(run.epochs)}", flush=True)
@@ -54,7 +70,8 @@ def main() -> None:
             checkpoints.save(args.checkpoints / key, len(run.epochs), run.state_dict())
 
     write(args.history, history.csv(run.epochs))
-    write(args.weights, weights.to_bytes(run.kept))
+    weights.load_into(trained, run.kept, model.name)
+    write(args.weights, weights.to_bytes(network.state_dict(), scaling))
     write_json(args.metrics, history.summary(run.epochs, run.best))
     write_json(args.run, {"seconds": round(run.seconds, 1), **where})
     checkpoints.remove(args.checkpoints / key)
