@@ -114,19 +114,18 @@ def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSe
         if key not in training | options | {"dataset", "network"}:
             raise settings.unknown(where, key, training | options | {"dataset", "network"})
     merged = _merge(asdict(defaults), {key: entry[key] for key in entry if key in training})
-    chosen = Model(
+    return Model(
         name=name,
         dataset=entry["dataset"],
         network_name=entry["network"],
         network=settings.read(network, {k: entry[k] for k in entry if k in options}, where),
         training=settings.read(TrainingSettings, merged, where),
     )
-    _check_together(chosen, where)
-    return chosen
 
 
-def _check_together(model: Model, where: str) -> None:
-    training = model.training
+def check_together(model: Model) -> None:
+    """Raise `UserError` for the first settings of `model` that contradict each other."""
+    where, training = f"zoo.{model.name}", model.training
     if training.weights == "imagenet" and not isinstance(model.network, Pretrained):
         raise UserError(
             f"{where}.weights: 'imagenet' is not allowed: none are published for network "
@@ -154,8 +153,8 @@ def _check_frozen(model: Model, where: str) -> None:
         )
     if model.training.weights == "none":
         raise UserError(
-            f"{where}.freeze: 'backbone' needs weights, and {where}.weights is 'none'; give "
-            f"imagenet, a file or an address"
+            f"{where}.freeze: 'backbone' needs weights to keep, and weights is 'none'; give imagenet, "
+            f"a file or an address"
         )
     for key in ("flip", "crop", "erase"):
         if value := getattr(model.training, key):

@@ -46,11 +46,15 @@ def from_any_file(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling
         return from_bytes(content, name)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError:  # torch would have to run code of the file's choice
+        state = None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{name}: is not a state dict that torch saved ({reason})") from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{name}: is not a state dict: it holds other things than tensors")
+        raise UserError(
+            f"{name}: holds other things than tensors by name; save network.state_dict() alone"
+        )
     return {key: tensor.clone() for key, tensor in state.items()}, None
 
 
