@@ -153,8 +153,8 @@ def _check_frozen(model: Model, where: str) -> None:
         )
     if model.training.weights == "none":
         raise UserError(
-            f"{where}.freeze: 'backbone' needs weights to keep, and weights is 'none'; give imagenet, "
-            f"a file or an address"
+            f"{where}.freeze: 'backbone' needs weights to keep, and weights is 'none'; give "
+            f"imagenet, a file or an address"
         )
     for key in ("flip", "crop", "erase"):
         if value := getattr(model.training, key):

@@ -16,6 +16,7 @@ import imgclf
 from imgclf.common.errors import exit_code
 from imgclf.common.files import write, write_json
 from imgclf.inference import batches, cards, devices, weights
+from imgclf.inference.batches import Batches
 from imgclf.training import checkpoints, history
 from imgclf.training.environment import environment
 from imgclf.training.progress import Progress
@@ -47,21 +48,22 @@ def main() -> None:
         "train": cards.load_training(model, card, args.data),
         "validation": cards.load(card, "validation", args.data),
     }
+    trained, parts = network, dict[str, Batches]()
     if settings.freeze == "backbone":
-        trained = network.classifier
+        trained = network.get_submodule("classifier")
         found, _ = weights.from_bytes(args.features.read_bytes(), str(args.features))
-        parts = {p: batches.put_features(found[p], labelled[p][1], device) for p in labelled}
+        for part, (_, labels) in labelled.items():
+            parts[part] = batches.put_features(found[part], labels, device)
     else:
-        trained = network
-        size = settings.image_size
-        parts = {p: batches.put(labelled[p], scaling, device, size) for p in labelled}
+        for part, arrays in labelled.items():
+            parts[part] = batches.put(arrays, scaling, device, settings.image_size)
     run = Run(Trainer(trained, parts["train"], settings), parts["validation"])
 
     where = {"device": str(device)} | environment()
     code = [Path(__file__), *Path(imgclf.__file__).parent.rglob("*.py")]
     key = checkpoints.key(where, [args.card, args.start, args.features, *code])
-    if state := checkpoints.load(args.checkpoints / key):
-        run.load_state_dict(state)
+    if checkpoint := checkpoints.load(args.checkpoints / key):
+        run.load_state_dict(checkpoint)
         print(f"{model.name}: going on after epoch {len(run.epochs)}", flush=True)
     with Progress(model.name, settings.epochs, run.trainer.steps_per_epoch, len(run.epochs)) as bar:
         while not run.finished:

@@ -8,7 +8,7 @@ from imgclf.inference.batches import Batches
 
 def features(network: nn.Module, data: Batches) -> Tensor:
     """Return what the classifier of `network` would see (N, D) of all of `data`."""
-    classifier = network.classifier
+    classifier = network.get_submodule("classifier")
     network.classifier = nn.Identity()
     try:
         return forward.logits(network, data)

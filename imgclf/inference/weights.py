@@ -6,6 +6,7 @@ The file also says how the network wants its images scaled.
 import io
 import json
 import pickle
+import warnings
 
 import torch
 from safetensors import SafetensorError
@@ -45,7 +46,8 @@ def from_any_file(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling
     if not content.startswith((b"PK", b"\x80")):  # torch's formats: a zip, and before 1.6 a pickle
         return from_bytes(content, name)
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles that it may not understand
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # torch would have to run code of the file's choice
         state = None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
