@@ -20,7 +20,8 @@ def test_the_classifier_on_the_features_is_the_network() -> None:
     whole, data = network(), tiny.data(600)
     features = backbone.features(whole, data)
     assert features.shape == (600, 5)
-    logits = whole.get_submodule("classifier").eval()(features)
+    with torch.no_grad():
+        logits = whole.get_submodule("classifier").eval()(features)
     torch.testing.assert_close(logits, forward.logits(whole, data))
 
 

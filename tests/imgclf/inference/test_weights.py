@@ -114,7 +114,7 @@ def test_from_any_file_refuses_anything_else(
     content: bytes, fragment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="^x.pth: ") as caught:
+    with pytest.raises(UserError, match=r"^x\.pth: ") as caught:
         weights.from_any_file(content, "x.pth")
     assert fragment in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -137,5 +137,5 @@ def test_start_from_takes_all_but_a_last_layer_of_other_classes(classes: int) ->
 
 
 def test_start_from_refuses_another_network() -> None:
-    with pytest.raises(UserError, match="^file: tensor body.bias is missing"):
+    with pytest.raises(UserError, match=r"^file: tensor body\.bias is missing"):
         weights.start_from(with_head(5, seed=0), state(), "file")
