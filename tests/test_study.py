@@ -134,6 +134,15 @@ def test_a_row_says_all_that_differs(project: Path) -> None:
     assert row.value == "0.5"
 
 
+def test_a_shared_setting_is_changed_where_the_model_has_its_own(project: Path) -> None:
+    fixed = {"lr": 0.5, "dataset": "digits", "epochs": 2, "scheduler.gamma": 0.5}
+    (row,) = rows_of(project, {"model": "fc", "title": "t", "fixed": fixed})
+    assert row.changes.keys() == {
+        *("zoo.fc.lr", "zoo.fc.dataset", "epochs", "scheduler.gamma"),
+        *("seed", "models", "datasets"),
+    }
+
+
 def test_the_key_is_that_of_parameters_data_and_code(project: Path) -> None:
     def key(**changes: object) -> str:
         fixed = {name.replace("__", "."): value for name, value in changes.items()}
@@ -163,7 +172,6 @@ BAD_STUDIES: list[tuple[object, str]] = [
     ({"varies": {"zoo.fcc.lr": [1]}}, "zoo: 'fcc' is unknown. Did you mean 'fc'?"),
     ({"varies": {"zoo.lenet5.lrr": [1]}}, "zoo.lenet5: 'lrr' is unknown. Did you mean 'lr'?"),
     ({"varies": {"zoo.fc.hidden": [8, 9]}}, "bad-9-s0 and bad-8-s0 are the same run"),
-    ({"model": "fc", "varies": {"lr": [1]}}, "lr: has no effect, because zoo.fc.lr is set"),
     ({"varies": {"seed": [1]}}, "seed: is decided by 'seeds'"),
     ({"fixed": {"models": "fc"}}, "models: is decided by 'model'"),
     ({"fixed": {"lr": 1}, "varies": {"lr": [2]}}, "lr: is both fixed and varied"),
