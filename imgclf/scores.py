@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.special import ndtri
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -74,8 +74,12 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
 
     Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     """
-    interval = binomtest(hits, trials).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    share, z2 = hits / trials, float(ndtri(0.975)) ** 2 / trials
+    middle, half = share + z2 / 2, (z2 * (share * (1 - share) + z2 / 4)) ** 0.5
+    # Exactly 0 and 1 where no image was right, or all were: rounding must not leave [0, 1].
+    low = 0.0 if hits == 0 else (middle - half) / (1 + z2)
+    high = 1.0 if hits == trials else (middle + half) / (1 + z2)
+    return low, high
 
 
 METRICS: dict[str, Callable[[Floats, Ints], float]] = {
