@@ -23,6 +23,7 @@ DPI = 110
 TRAIN, VALIDATION, PUBLISHED = "#7f7f7f", "#1f77b4", "#d62728"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
+    "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -192,8 +193,8 @@ def study(
         handles: list[Any] = [axes.errorbar(*_turned(places, mean, upright), **line)]
         if runs["value"].duplicated().any():
             at = runs["value"].map(dict(zip(summary["value"], places, strict=True))).to_numpy()
-            seeds: dict[str, Any] = {"marker": "_" if upright else "|", "ls": "", "ms": 7}
-            seeds |= {"color": VALIDATION, "alpha": 0.5, "label": "each seed"}
+            seeds: dict[str, Any] = {"marker": "_" if upright else "|", "ls": "", "ms": 9}
+            seeds |= {"color": "black", "alpha": 0.5, "label": "each seed"}
             handles += axes.plot(*_turned(at, runs["accuracy"].to_numpy(), upright), **seeds)
         if summary["published"].notna().any():
             theirs = _turned(places, summary["published"].to_numpy(), upright)

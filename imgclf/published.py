@@ -115,6 +115,8 @@ def load(folder: Path, dataset: str) -> dict[str, Published]:
         if "copy_of" in values:
             copy = settings.read(_Copy, values, "")
             original = load(folder, copy.copy_of)
+            if not original:
+                raise UserError(f"copy_of: nothing is published of {copy.copy_of!r}")
             return {name: replace(each, remark=copy.remark) for name, each in original.items()}
         file = settings.read(_File, values, "")
     except UserError as error:
