@@ -305,12 +305,6 @@ def conclusion(report: ModelReport) -> str:
 
 def _against_published(report: ModelReport, published: Published) -> list[str]:
     sentences = []
-    low, high = report.metrics["accuracy_low"], report.metrics["accuracy_high"]
-    if (theirs := published.figures.test_accuracy) is not None:
-        where = "inside" if low <= theirs <= high else "outside"
-        sentences.append(
-            f"The published accuracy, {_accuracy(published)}, is {where} the interval."
-        )
     if other := differences(flat(report.settings), published.figures.settings):
         parts = [
             f"`{key}` {_setting(key, mine)} (published: {_setting(key, their)})"
@@ -319,6 +313,11 @@ def _against_published(report: ModelReport, published: Published) -> list[str]:
         sentences.append(f"**Not the published protocol:** {listed(parts)}.")
     if published.remark:
         sentences.append(f"**Not the published data:** {published.remark}.")
+    low, high = report.metrics["accuracy_low"], report.metrics["accuracy_high"]
+    if (theirs := published.figures.test_accuracy) is not None:
+        where = "inside" if low <= theirs <= high else "outside"
+        figure = _accuracy(published)
+        sentences.append(f"The published accuracy, {figure}, is {where} the interval.")
     return sentences
 
 

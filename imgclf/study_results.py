@@ -148,8 +148,10 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
     )
     networks = []
     if any("model" in case for case in study.cases):
+        runs = runs if "dataset" in runs else runs.assign(dataset="")
+        known = {each: publications.load(published, each) for each in runs["dataset"].unique()}
         networks = [
-            _network(of_value, history, classes, confusion, published)
+            _network(of_value, history, classes, confusion, known)
             for _, of_value in runs.groupby("value", sort=False)
         ]
     folder = published / "studies"
@@ -175,7 +177,7 @@ def _network(
     history: pd.DataFrame,
     classes: pd.DataFrame,
     confusion: pd.DataFrame,
-    published: Path,
+    published: Mapping[str, Mapping[str, Published]],
 ) -> NetworkResults:
     run = dict(runs.iloc[0])
     name, model = str(run["name"]), str(run.get("model", run["value"]))
@@ -191,7 +193,7 @@ def _network(
         history=history,
         classes=classes,
         confusion=confusion_of(confusion, list(classes["class"])) if len(confusion) else confusion,
-        published=publications.load(published, str(run.get("dataset", ""))).get(model),
+        published=published[run["dataset"]].get(model),
     )
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from imgclf import published, tables
 from imgclf.common.errors import UserError
 from imgclf.model import TrainingSettings
+from imgclf.networks.alexnets import AlexNet3x3, AlexNetLRN
 from imgclf.published import Figures
 from tests.closure import ROOT
 
@@ -69,6 +71,20 @@ def test_class_accuracies_are_whole_images_of_each_class(name: str) -> None:
 def test_training_accuracies_from_scratch_are_shares_of_50_000_images(name: str) -> None:
     hits = 50_000 * (CIFAR[name].figures.train_accuracy or 0)
     assert hits == pytest.approx(round(hits), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "size"),
+    [("alexnet_lrn", AlexNetLRN(), 224), ("alexnet_3x3", AlexNet3x3(), 32)],
+)
+def test_our_parameters_are_as_the_note_says(
+    name: str, network: AlexNetLRN | AlexNet3x3, size: int
+) -> None:
+    with torch.device("meta"):
+        ours = sum(p.numel() for p in network.build((3, size, size), 10).parameters())
+    figures = CIFAR[name].figures
+    assert f"{ours / 1e6:.1f} million" in figures.note
+    assert ours == pytest.approx(figures.parameters, rel=0.005)
 
 
 @pytest.mark.parametrize("name", HISTORIES)

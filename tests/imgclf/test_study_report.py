@@ -176,6 +176,9 @@ def test_claims_have_a_verdict_and_numbers(base: StudyResults, rates: StudyResul
     assert "0.1 \u2212 0.2: +5.90 (p " in table
     assert "0.2 \u2212 0.3: not run" in table
     assert "not here" not in table
+    assert (
+        "Of 2 claims: 1 \u00d7 holds, 0 \u00d7 does not hold and 1 \u00d7 cannot be told." in table
+    )
 
 
 @pytest.mark.parametrize(
