@@ -73,6 +73,7 @@ def results(
         "## Summary",
         table(summary(reports)),
         *(summary_sentence(same) for same in by_dataset(reports)),
+        *departures(reports),
         *(section for report in reports for section in model_sections(report)),
         *audit,
         *studies,
@@ -136,6 +137,20 @@ def summary_sentence(reports: list[ModelReport]) -> str:
     elif others:
         sentence += " Its interval overlaps with no other."
     return sentence
+
+
+def departures(reports: Sequence[ModelReport]) -> list[str]:
+    """Return a sentence on the models that were not trained as published, if there are any."""
+    parts = []
+    for report in reports:
+        if report.published:
+            theirs = report.published.figures.settings
+            keys = [f"`{key}`" for key in differences(flat(report.settings), theirs)]
+            keys += ["the data"] if report.published.remark else []
+            parts += [f"`{report.name}` in {listed(keys)}"] if keys else []
+    if not parts:
+        return []
+    return [f"Published figures are of another training, as the sections say: {'; '.join(parts)}."]
 
 
 def model_sections(report: ModelReport) -> list[str]:

@@ -155,6 +155,16 @@ def test_other_data_than_the_published_are_named() -> None:
     assert "**Not the published data:** a copy." in report.conclusion(model(published=copy))
 
 
+def test_the_summary_names_the_models_that_were_not_trained_as_published() -> None:
+    copy = Published(dataset="d", figures=Figures(settings={"lr": 1, "network": "a"}), remark="r")
+    reports = [model("a"), model("b", published=copy), model("c", published=None)]
+    assert report.departures(reports) == [
+        "Published figures are of another training, as the sections say: "
+        "`b` in `lr`, `network` and the data."
+    ]
+    assert report.departures(reports[:1]) == []
+
+
 PAST = pd.DataFrame(
     {
         "epoch": [1, 2, 3, 4],
