@@ -139,6 +139,11 @@ def summary_sentence(reports: list[ModelReport]) -> str:
     return sentence
 
 
+def data_remark(remark: str) -> str:
+    """Return what must be said of a data set as the beginning of a sentence."""
+    return f"The data set is {remark}" if remark else ""
+
+
 def departures(reports: Sequence[ModelReport]) -> list[str]:
     """Return a sentence on the models that were not trained as published, if there are any."""
     parts = []
@@ -158,7 +163,7 @@ def model_sections(report: ModelReport) -> list[str]:
     beside = report.published.figures if report.published else None
     return [
         f"{'#' * report.level} {report.heading}",
-        *([f"> {report.remark}"] if report.remark else []),
+        *([f"> **Note.** {report.remark}"] if report.remark else []),
         conclusion(report),
         *([comparison_table(report, report.published)] if report.published else []),
         *([f"Of the published figures: {beside.note}."] if beside and beside.note else []),
@@ -326,8 +331,6 @@ def _against_published(report: ModelReport, published: Published) -> list[str]:
             for key, (mine, their) in other.items()
         ]
         sentences.append(f"**Not the published protocol:** {listed(parts)}.")
-    if published.remark:
-        sentences.append(f"**Not the published data:** {published.remark}.")
     low, high = report.metrics["accuracy_low"], report.metrics["accuracy_high"]
     if (theirs := published.figures.test_accuracy) is not None:
         where = "inside" if low <= theirs <= high else "outside"

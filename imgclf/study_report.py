@@ -12,7 +12,7 @@ from imgclf.common.settings import STRICT
 from imgclf.comparison import VERDICTS, Claim, Difference, Spread, Value, difference, pairs, verdict
 from imgclf.figures import FIGURES
 from imgclf.markdown import folded, interval, listed, optional, percent, points, show, table
-from imgclf.report import ModelReport, model_sections
+from imgclf.report import ModelReport, data_remark, model_sections
 from imgclf.report import summary as model_summary
 from imgclf.study_results import NetworkResults, StudyResults
 
@@ -98,6 +98,7 @@ def study_section(
         about.append(_sentence(results.study.note))
     return [
         f"### {results.study.title}",
+        *_notes(*map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         *values_table(results, base),
@@ -315,7 +316,7 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
     about, runs = [f"`studies/{results.name}.yaml`.", *_about(results)], results.runs
     return [
         f"### {results.study.title}",
-        *_notes(results),
+        *_notes(results.study.note, *map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         table(summary.loc[:, (summary != "").any()]),
@@ -324,10 +325,8 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
     ]
 
 
-def _notes(results: StudyResults) -> list[str]:
-    """Return what must be known before any figure of a study of networks is looked at."""
-    remarks = {network.published.remark for network in results.networks if network.published}
-    notes = [results.study.note, *sorted(remarks)]
+def _notes(*notes: str) -> list[str]:
+    """Return what must be known before any figure is looked at."""
     return [f"> **Note.** {_sentence(note)}" for note in notes if note]
 
 
@@ -343,7 +342,8 @@ def network_report(
         f"Accuracy, F1 and test loss are means over {len(runs)} seeds; all else is of seed "
         f"{first['seed']}"
     )
-    notes = [results.study.note, seeds if len(runs) > 1 else ""]
+    remarks = map(data_remark, results.remarks)
+    notes = [results.study.note, *remarks, seeds if len(runs) > 1 else ""]
     kinds = {kind: f"{network.name}_{kind}" for kind in FIGURES}
     return ModelReport(
         name=value,

@@ -117,6 +117,8 @@ def test_fashion_mnist_says_what_the_studies_say() -> None:
 def test_a_copy_of_a_data_set_has_its_figures_and_says_so() -> None:
     copies = published.load(FOLDER, "cifar10_jpeg")
     assert list(copies) == list(CIFAR)
+    assert "JPEG copy" in published.remark(FOLDER, "cifar10_jpeg")
+    assert published.remark(FOLDER, "cifar10") == published.remark(FOLDER, "digits") == ""
     for name, copy in copies.items():
         assert copy.figures == CIFAR[name].figures
         assert copy.dataset == "cifar10"
