@@ -33,7 +33,7 @@ class Batches:
         return len(self.labels)
 
     def prepared(self, images: Tensor) -> Tensor:
-        """Return uint8 images scaled and resized, float32 in channels-last order, which is faster."""
+        """Return uint8 images scaled and resized: float32, channels last, which is faster."""
         if self.rows is None or self.columns is None:
             pixels = images.to(torch.float32, memory_format=torch.channels_last)
             return pixels.mul_(self.factor).add_(self.offset)
