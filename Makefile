@@ -26,7 +26,7 @@ study: setup
 	python -m experiments.study $(NAME) --jobs $(JOBS)
 
 studies: setup
-	python -m experiments.study $(sort $(basename $(notdir $(wildcard studies/*.yaml)))) --jobs $(JOBS)
+	python -m experiments.study --all --jobs $(JOBS)
 
 # Speed against the usual loop, start-up, growth: bench/results.md. Nothing else should run meanwhile.
 bench: setup

@@ -83,13 +83,15 @@ def rows(name: str, study: Study, revision: "Revision") -> list[Row]:
 
 
 def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision: "Revision") -> Row:
-    changes = study.fixed | dict(point) | {"seed": seed}
-    model = str(changes.pop("model", study.model))
+    model = str(point.get("model", study.model))
+    if model not in revision.params["zoo"]:
+        raise settings.unknown("model", model, revision.params["zoo"])
+    changes = {
+        _effective(key, model, revision.params["zoo"][model]): value
+        for key, value in (study.fixed | dict(point) | {"seed": seed}).items()
+        if key != "model"
+    }
     values = apply(revision.params, changes)
-    if model not in values["zoo"]:
-        raise settings.unknown("model", model, values["zoo"])
-    for key in changes:
-        _check_effect(key, model, values["zoo"][model])
     changes |= {"datasets": [values["zoo"][model].get("dataset")], "models": [model]}
     values |= {key: changes[key] for key in ("datasets", "models")}
     text = [_text(value) for value in point.values()]
@@ -130,12 +132,13 @@ def apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return changed
 
 
-def _check_effect(key: str, model: str, entry: Any) -> None:
+def _effective(key: str, model: str, entry: Any) -> str:
+    """Return where a shared setting takes effect: in the entry of `model` if it has its own."""
     for part in key.split("."):
         if not isinstance(entry, dict) or part not in entry:
-            return
+            return key
         entry = entry[part]
-    raise UserError(f"{key}: has no effect, because zoo.{model}.{key} is set; change that")
+    return f"zoo.{model}.{key}"
 
 
 def _check_distinct(planned: Iterable[Row]) -> None:

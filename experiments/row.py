@@ -1,18 +1,22 @@
-"""One run of a study: an experiment in a clone of its own, brought back to the repository.
+"""One run of a study: an experiment in a clone of its own, brought back by git and DVC.
 
-`run` takes and returns plain frozen dataclasses and shares no state, so it can be called in any
-thread, process or machine that sees the repository's folder.
+`run` takes and returns plain frozen dataclasses, so it can be called in any thread, process or
+machine. What a row needs comes from two addresses: a git repository, which has the code and takes
+the experiment, and, unless the user's own cache is at hand, a DVC remote for data and weights.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from experiments.commands import output
 from experiments.plan import Row
@@ -21,34 +25,21 @@ from imgclf.common.errors import UserError
 TAIL = 5
 """Lines of a failed row's log that are shown."""
 PUSHES = 5
-"""Attempts to bring an experiment back: another row may hold a lock for a moment."""
+"""Attempts to bring an experiment back: a network or a lock may fail for a moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a row is run from, and where it leaves its files. All paths are absolute."""
+    """Where a row comes from, where it is run and where it leaves what it found."""
 
-    repository: Path
-    """The user's."""
+    git: str
+    """Address of the repository, or its absolute path: the user's, or one that workers reach."""
     commit: str
     """Of it, whose code and parameters are run, whatever is checked out meanwhile."""
+    folder: Path
+    """For clones and logs, on the machine of the row. Can be deleted when no row is running."""
     cache: Path
-    """Of DVC, shared by all clones."""
-
-    @property
-    def folder(self) -> Path:
-        """Everything here may be deleted when no study is running."""
-        return self.repository / ".studies"
-
-    @property
-    def clones(self) -> Path:
-        """One for each row in flight."""
-        return self.folder / "clones"
-
-    @property
-    def guards(self) -> Path:
-        """A file that is locked by every command of a row."""
-        return self.folder / "guards.lock"
+    """Of DVC, shared by all clones on the machine of the row."""
 
     def reference(self, name: str) -> str:
         """Return the git reference of the experiment `name` that started from the commit."""
@@ -70,81 +61,128 @@ class Outcome:
     """Empty if it is done; else the last lines of its log."""
 
 
-def run(place: Place, row: Row) -> Outcome:
+def run(place: Place, row: Row, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run a row and bring its experiment back. A failure is part of the outcome, not raised."""
-    return _in_clone(place, row, row.name, f"evaluate@{row.model}", bring_back=True)
+    target = f"evaluate@{row.model}"
+    return _in_clone(place, row, row.name, target, environment or {}, bring_back=True)
 
 
 def prepare(place: Place, row: Row) -> Outcome:
     """Put the data of a row into the cache, so that rows at the same time do not all fetch them."""
-    return _in_clone(place, row, f"data-{row.dataset}", "assign", bring_back=False)
+    return _in_clone(place, row, f"data-{row.dataset}", "assign", {}, bring_back=False)
 
 
-def _in_clone(place: Place, row: Row, name: str, target: str, *, bring_back: bool) -> Outcome:
+def _in_clone(
+    place: Place,
+    row: Row,
+    name: str,
+    target: str,
+    environment: Mapping[str, str],
+    *,
+    bring_back: bool,
+) -> Outcome:
     start = time.monotonic()
-    clone, log = place.clones / name, place.log(name)
-    log.parent.mkdir(parents=True, exist_ok=True)
     error = ""
     try:
-        _clone(place, clone)
-        changes = (f"++{key}={json.dumps(value)}" for key, value in row.changes.items())
-        options = [word for change in changes for word in ("--set-param", change)]
-        command = ["dvc", "exp", "run", "--name", name, *options, target]
-        if _guarded(place, clone, command, log, "wb"):
-            error = _tail(log)
-        elif bring_back:
-            error = _push(place, clone, name, log)
+        with _clone(place, name) as clone:
+            changes = (f"++{key}={json.dumps(value)}" for key, value in row.changes.items())
+            options = [word for change in changes for word in ("--set-param", change)]
+            if clone.call("dvc", "exp", "run", "--name", name, *options, target, **environment):
+                error = clone.tail()
+            elif bring_back:
+                error = _push(clone, place.reference(name))
     except (UserError, OSError) as problem:
         error = str(problem)
-    shutil.rmtree(clone, ignore_errors=True)
     return Outcome(row=row, seconds=time.monotonic() - start, error=error)
 
 
-def _clone(place: Place, clone: Path) -> None:
-    shutil.rmtree(clone, ignore_errors=True)
-    options = ("--quiet", "--no-tags", "--no-checkout")
-    output("git", "clone", *options, str(place.repository), str(clone), cwd=Path())
-    output("git", "checkout", "--quiet", "--detach", place.commit, cwd=clone)
-    # What `dvc cache dir --local` writes, in none of the second that it takes.
-    (clone / ".dvc/config.local").write_text(f'[cache]\n    dir = "{place.cache}"\n')
-    # A row that was killed goes on from its last epoch: checkpoints are named after their content.
-    (place.repository / ".checkpoints").mkdir(exist_ok=True)
-    (clone / ".checkpoints").symlink_to(place.repository / ".checkpoints")
-    with (clone / ".git/info/exclude").open("a") as file:
-        file.write("/.checkpoints\n")  # .gitignore speaks of a folder, and a link is none
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Clone:
+    folder: Path
+    log: Path
+    lock: IO[str]
+    """Held by every command as well, so nobody else uses the clone before the last one is gone."""
+
+    def call(self, *command: str, **environment: str) -> int:
+        """Run a command that is killed when this process dies; return its exit code."""
+        guard = Path(__file__).with_name("guard.py")
+        settings = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "DVC_NO_ANALYTICS": "1",
+            # Hashes that DVC remembers of a folder, which would outlive the clone elsewhere.
+            "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site"),
+            "GIT_TERMINAL_PROMPT": "0",  # nobody is there to type a password
+        }
+        with self.log.open("ab") as file:
+            process = subprocess.Popen(  # noqa: S603 - commands are written in this file
+                [sys.executable, "-S", str(guard), *command],
+                cwd=self.folder,
+                env=os.environ | settings | environment,
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                pass_fds=[self.lock.fileno()],
+                start_new_session=True,
+            )
+            return process.wait()
+
+    def tail(self) -> str:
+        """Return the last lines that commands printed."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([line for line in lines if line.strip()][-TAIL:]) or "no message"
 
 
-def _push(place: Place, clone: Path, name: str, log: Path) -> str:
-    # Without the cache: that is shared already. By force: an experiment of that name has other
-    # parameters, or the row would not have been run.
-    command = ["dvc", "exp", "push", "--no-cache", "--force", "origin", name]
+@contextlib.contextmanager
+def _clone(place: Place, name: str) -> Iterator[_Clone]:
+    """Give a clone to work in; it is removed at the end, and one that was left before the start."""
+    clones, locks = place.folder / "clones", place.folder / "locks"
+    checkpoints = place.folder / "checkpoints"
+    for folder in (clones, locks, checkpoints, place.log(name).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    sweep(place.folder)
+    clone = clones / name
+    with (locks / name).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            shutil.rmtree(clone, ignore_errors=True)
+            place.log(name).write_text("")
+            _unlock(place.git, place.reference(name))
+            options = ("--quiet", "--no-tags", "--no-checkout")
+            output("git", "clone", *options, place.git, str(clone), cwd=place.folder)
+            output("git", "checkout", "--quiet", "--detach", place.commit, cwd=clone)
+            # What `dvc cache dir --local` writes, in none of the second that it takes.
+            (clone / ".dvc/config.local").write_text(f'[cache]\n    dir = "{place.cache}"\n')
+            # A row that was killed goes on from its last epoch: checkpoints are named after their
+            # content.
+            (clone / ".checkpoints").symlink_to(checkpoints)
+            with (clone / ".git/info/exclude").open("a") as file:
+                file.write("/.checkpoints\n")  # .gitignore speaks of a folder, and a link is none
+            yield _Clone(folder=clone, log=place.log(name), lock=lock)
+        finally:
+            shutil.rmtree(clone, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the clones in a place's folder that nobody uses any more."""
+    for clone in (folder / "clones").glob("*"):
+        lock = (folder / "locks" / clone.name).open("a")
+        with lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(clone, ignore_errors=True)
+
+
+def _unlock(repository: str, reference: str) -> None:
+    """Remove the lock of a git reference, left by a row that was killed as it came back."""
+    if Path(repository).is_dir():
+        common = output("git", "rev-parse", "--git-common-dir", cwd=Path(repository)).strip()
+        (Path(repository) / common / f"{reference}.lock").unlink(missing_ok=True)
+
+
+def _push(clone: _Clone, reference: str) -> str:
+    # What `dvc exp push` comes down to, without the two seconds that another DVC takes. By force:
+    # an experiment of that name has other parameters, or the row would not have been run.
     for attempt in range(PUSHES):
         time.sleep(attempt)
-        if not _guarded(place, clone, command, log, "ab"):
+        if not clone.call("git", "push", "--quiet", "--force", "origin", reference):
             return ""
-    return _tail(log)
-
-
-def _guarded(place: Place, clone: Path, command: Iterable[str], log: Path, mode: str) -> int:
-    """Run a command that is killed when this process dies; return its exit code."""
-    guard = Path(__file__).with_name("guard.py")
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    # Hashes that DVC remembers of a folder, which would outlive the clone elsewhere.
-    site = str(clone / ".dvc/tmp/site")
-    with log.open(mode) as file:
-        process = subprocess.Popen(  # noqa: S603 - commands are written above
-            [sys.executable, "-S", str(guard), str(place.guards), *command],
-            cwd=clone,
-            env=os.environ
-            | {"PATH": programs, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": site},
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return process.wait()
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join([line for line in lines if line.strip()][-TAIL:]) or "no message"
+    return clone.tail()

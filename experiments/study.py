@@ -12,10 +12,8 @@ import argparse
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -26,40 +24,45 @@ from tqdm import tqdm
 from experiments import collect, plan, row
 from experiments.collect import Result
 from experiments.commands import output
+from experiments.engines import ENGINES
 from experiments.plan import Revision, Row
 from experiments.row import Outcome, Place
 from imgclf.common.errors import UserError, exit_code
-
-PATIENCE = 20
-"""Seconds that commands of a killed call are given to be gone."""
 
 
 def main() -> None:
     """Run what is missing of the named studies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="of a file in studies/")
+    parser.add_argument("--all", action="store_true", help="every study that needs nothing special")
     parser.add_argument("--jobs", default="1", help="rows at a time")
     args = parser.parse_args()
 
-    if not args.names:
+    names = args.names + [n for n in plan.names() if args.all and not plan.load(n).needs]
+    if not names:
         raise UserError(f"study: name one or more of {', '.join(plan.names())}")
     jobs, repository = _number(args.jobs), Path.cwd()
-    studies = {name: plan.load(name) for name in args.names}
+    studies = {name: plan.load(name) for name in names}
     _refuse_changes(repository)
     revision = Revision(repository, output("git", "rev-parse", "HEAD", cwd=repository).strip())
     planned = [r for name, study in studies.items() for r in plan.rows(name, study, revision)]
     cache = Path(output("dvc", "cache", "dir", cwd=repository).strip())
-    place = Place(repository=repository, commit=revision.commit, cache=cache)
-    with _alone(place):
-        results = _known(place, planned, revision.code)
+    folder = repository / ".studies"
+    place = Place(git=str(repository), commit=revision.commit, folder=folder, cache=cache)
+    with _alone(folder):
+        results = _known(repository, place, planned, revision.code)
         _save(planned, results)
         missing = [r for r in planned if r.name not in results]
-        _unlock(place, missing)
         print(f"{len(results)} of {len(planned)} rows are done, {len(missing)} to run", flush=True)
-        failed = _run(place, planned, missing, results, jobs)
+        failed = []
+        for outcome in _outcomes(place, missing, jobs):
+            if outcome.error:
+                failed.append(outcome.row.name)
+                _report(repository, place, outcome)
+            else:
+                _keep(repository, place, outcome, planned, results)
     if failed:
-        names = ", ".join(outcome.row.name for outcome in failed)
-        raise UserError(f"{len(failed)} of {len(planned)} rows failed: {names}")
+        raise UserError(f"{len(failed)} of {len(planned)} rows failed: {', '.join(failed)}")
 
 
 def _number(jobs: str) -> int:
@@ -81,39 +84,19 @@ def _refuse_changes(repository: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(place: Place) -> Iterator[None]:
-    """Keep other calls out, and remove what a killed one left once its commands are gone."""
-    place.folder.mkdir(exist_ok=True)
-    with (place.folder / "study.lock").open("a") as lock, place.guards.open("a") as guards:
-        if not _lock(lock.fileno(), 0):
-            raise UserError("another study is running in this folder; wait for it, or stop it")
-        if not _lock(guards.fileno(), PATIENCE):
-            raise UserError(f"commands of a killed study are still running ({place.guards})")
-        fcntl.flock(guards, fcntl.LOCK_UN)
-        shutil.rmtree(place.clones, ignore_errors=True)
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other calls out, and remove what a killed one left."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "study.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                "another study is running in this folder; wait for it, or stop it"
+            ) from None
+        row.sweep(folder)
         signal.signal(signal.SIGINT, _stop)
         yield
-
-
-def _unlock(place: Place, missing: Iterable[Row]) -> None:
-    """Remove the locks of git references that a row left when it was killed as it came back."""
-    common = output("git", "rev-parse", "--git-common-dir", cwd=place.repository).strip()
-    for r in missing:
-        reference = place.repository / common / place.reference(r.name)
-        reference.with_name(f"{reference.name}.lock").unlink(missing_ok=True)
-
-
-def _lock(file: int, patience: float) -> bool:
-    end = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                return False
-            time.sleep(0.1)
-        else:
-            return True
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -122,18 +105,28 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     os._exit(130)
 
 
-def _known(place: Place, planned: Iterable[Row], code: dict[str, str]) -> dict[str, Result]:
+def _known(
+    repository: Path, place: Place, planned: Iterable[Row], code: dict[str, str]
+) -> dict[str, Result]:
     """Return the results that are in the tables or in experiments, by the name of the row."""
+    _fetch(repository, place, "*")
     tables = {study: collect.load(study) for study in {r.study for r in planned}}
-    commits = collect.experiments(place.repository)
+    commits = collect.experiments(repository)
     results = {}
     for r in planned:
         tracked = tables[r.study].get(r.name)
         if tracked and tracked.run["key"] == r.key:
             results[r.name] = tracked
-        elif commit := collect.find(place.repository, r, commits.get(r.name, ()), code):
-            results[r.name] = collect.read(place.repository, place.cache, r, commit)
+        elif commit := collect.find(repository, r, commits.get(r.name, ()), code):
+            results[r.name] = collect.read(repository, place.cache, r, commit)
     return results
+
+
+def _fetch(repository: Path, place: Place, name: str) -> None:
+    """Bring experiments from where rows leave them; that may be the repository itself."""
+    reference = place.reference(name)
+    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+    output("git", "fetch", *options, place.git, f"+{reference}:{reference}", cwd=repository)
 
 
 def _save(planned: Iterable[Row], results: dict[str, Result]) -> None:
@@ -143,28 +136,27 @@ def _save(planned: Iterable[Row], results: dict[str, Result]) -> None:
             collect.save(study, kept)
 
 
-def _run(
-    place: Place, planned: list[Row], missing: list[Row], results: dict[str, Result], jobs: int
-) -> list[Outcome]:
-    """Run rows, add their results and save after each; return the failures."""
-    failed = []
-    terminal = sys.stderr.isatty()
-    with tqdm(total=len(missing), unit="row", dynamic_ncols=True, disable=not terminal) as bar:
-        for outcome in _outcomes(place, missing, jobs):
-            r = outcome.row
-            if outcome.error:
-                failed.append(outcome)
-                log = place.log(r.name).relative_to(place.repository)
-                tqdm.write(f"{r.name} failed ({log}):\n{outcome.error}", file=sys.stderr)
-            else:
-                command = ("git", "rev-parse", place.reference(r.name))
-                commit = output(*command, cwd=place.repository).strip()
-                results[r.name] = collect.read(place.repository, place.cache, r, commit)
-                _save([other for other in planned if other.study == r.study], results)
-                tqdm.write(f"{r.name}: {outcome.seconds:.0f} s", file=sys.stdout)
-                sys.stdout.flush()
-            bar.update()
-    return failed
+def _report(repository: Path, place: Place, outcome: Outcome) -> None:
+    name = outcome.row.name
+    log = place.log(name).relative_to(repository)
+    tqdm.write(f"{name} failed ({log}):\n{outcome.error}", file=sys.stderr)
+
+
+def _keep(
+    repository: Path,
+    place: Place,
+    outcome: Outcome,
+    planned: Iterable[Row],
+    results: dict[str, Result],
+) -> None:
+    """Add the result of a row that is done, and save the tables of its study."""
+    r = outcome.row
+    _fetch(repository, place, r.name)
+    commit = output("git", "rev-parse", place.reference(r.name), cwd=repository).strip()
+    results[r.name] = collect.read(repository, place.cache, r, commit)
+    _save([other for other in planned if other.study == r.study], results)
+    tqdm.write(f"{r.name}: {outcome.seconds:.0f} s", file=sys.stdout)
+    sys.stdout.flush()
 
 
 def _outcomes(place: Place, missing: list[Row], jobs: int) -> Iterator[Outcome]:
@@ -178,11 +170,17 @@ def _outcomes(place: Place, missing: list[Row], jobs: int) -> Iterator[Outcome]:
     first = {r.key: r for r in reversed(missing)}
     once = [r for r in missing if first[r.key] is r]
     again = [r for r in missing if first[r.key] is not r]
-    for wave in (once, again):
-        # Threads, because all they do is wait for a process; `joblib.parallel_config` may still
-        # choose another backend, as `row.run` shares nothing with this process.
-        parallel = Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")
-        yield from parallel(delayed(row.run)(place, r) for r in wave)
+    terminal = sys.stderr.isatty()
+    with (
+        ENGINES["local"](jobs) as call,
+        tqdm(total=len(missing), unit="row", dynamic_ncols=True, disable=not terminal) as bar,
+    ):
+        for wave in (once, again):
+            # Threads, because all they do is wait for a process, here or elsewhere.
+            parallel = Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")
+            for outcome in parallel(delayed(call)(place, r) for r in wave):
+                yield outcome
+                bar.update()
 
 
 if __name__ == "__main__":

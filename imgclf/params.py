@@ -80,6 +80,7 @@ def _names(key: str, values: object, known: Mapping[str, object]) -> list[str]:
 def _check_together(params: Params) -> None:
     for name in params.models:
         chosen = params.zoo[name]
+        model.check_together(chosen)
         if chosen.dataset not in params.datasets:
             raise UserError(
                 f"zoo.{name}.dataset: {chosen.dataset!r} is not in datasets {params.datasets}; add "

@@ -4,12 +4,13 @@
 from 0 to K - 1, and a confusion matrix is (K, K): a row per true class, a column per predicted one.
 """
 
+import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -74,8 +75,10 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
 
     Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     """
-    interval = binomtest(hits, trials).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    z = NormalDist().inv_cdf(0.975)  # not scipy's: importing its statistics takes half a second
+    centre = (hits + z**2 / 2) / (trials + z**2)
+    half = math.sqrt(hits * (trials - hits) / trials + z**2 / 4) * z / (trials + z**2)
+    return centre - half if hits else 0.0, centre + half if hits < trials else 1.0
 
 
 METRICS: dict[str, Callable[[Floats, Ints], float]] = {

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
@@ -45,6 +45,8 @@ class Study:
     fixed: dict[str, Value] = Field(default_factory=dict)
     """Parameters of every run that differ from params.yaml."""
     seeds: Annotated[list[int], Field(min_length=1)] = Field(default_factory=lambda: [0])
+    needs: Literal["", "gpu"] = ""
+    """What few machines have: `make studies` leaves such a study to `make study NAME=...`."""
 
 
 def parse(text: str) -> Study:

@@ -134,6 +134,15 @@ def test_a_row_says_all_that_differs(project: Path) -> None:
     assert row.value == "0.5"
 
 
+def test_a_shared_setting_is_changed_where_the_model_has_its_own(project: Path) -> None:
+    fixed = {"lr": 0.5, "dataset": "digits", "epochs": 2, "scheduler.gamma": 0.5}
+    (row,) = rows_of(project, {"model": "fc", "title": "t", "fixed": fixed})
+    assert row.changes.keys() == {
+        *("zoo.fc.lr", "zoo.fc.dataset", "epochs", "scheduler.gamma"),
+        *("seed", "models", "datasets"),
+    }
+
+
 def test_the_key_is_that_of_parameters_data_and_code(project: Path) -> None:
     def key(**changes: object) -> str:
         fixed = {name.replace("__", "."): value for name, value in changes.items()}
@@ -158,12 +167,11 @@ BAD_STUDIES: list[tuple[object, str]] = [
     ({"varies": {"lr": [0]}}, "lr: 0 is not allowed: should be greater than 0"),
     ({"varies": {"lr": [0.1, 0.1]}}, "2 runs would have the name bad-0.1-s0"),
     ({"varies": {"lr": [1, 1.0]}}, "bad-1.0-s0 and bad-1-s0 are the same run"),
-    ({"varies": {"lrate": [1]}}, "parameters: 'lrate' is unknown. Allowed: batch_size"),
+    ({"varies": {"qq": [1]}}, "parameters: 'qq' is unknown. Allowed: batch_size, crop, "),
     ({"varies": {"zo.fc.lr": [1]}}, "parameters: 'zo' is unknown. Did you mean 'zoo'?"),
     ({"varies": {"zoo.fcc.lr": [1]}}, "zoo: 'fcc' is unknown. Did you mean 'fc'?"),
     ({"varies": {"zoo.lenet5.lrr": [1]}}, "zoo.lenet5: 'lrr' is unknown. Did you mean 'lr'?"),
     ({"varies": {"zoo.fc.hidden": [8, 9]}}, "bad-9-s0 and bad-8-s0 are the same run"),
-    ({"model": "fc", "varies": {"lr": [1]}}, "lr: has no effect, because zoo.fc.lr is set"),
     ({"varies": {"seed": [1]}}, "seed: is decided by 'seeds'"),
     ({"fixed": {"models": "fc"}}, "models: is decided by 'model'"),
     ({"fixed": {"lr": 1}, "varies": {"lr": [2]}}, "lr: is both fixed and varied"),
@@ -275,7 +283,7 @@ def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> No
 
 
 def test_a_row_can_be_sent_to_another_process_or_machine(project: Path) -> None:
-    place = row.Place(repository=project, commit="0" * 40, cache=project / ".dvc/cache")
+    place = row.Place(git="/r", commit="0" * 40, folder=Path("/f"), cache=Path("/c"))
     (planned,) = rows_of(project, {"title": "t", "model": "fc"})
     sent = (row.run, place, planned)
     assert pickle.loads(pickle.dumps(sent)) == sent  # noqa: S301 - made here
@@ -309,14 +317,16 @@ def wait_for(project: Path, pattern: str, process: subprocess.Popen[bytes]) -> N
 
 
 def assert_nothing_runs(project: Path) -> None:
-    with (project / ".studies/guards.lock").open() as file:
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            try:
-                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.05)
-    raise AssertionError("commands survived")
+    end = time.monotonic() + 5
+    for path in (project / ".studies/locks").iterdir():
+        with path.open() as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    assert time.monotonic() < end, f"commands of {path.name} survived"
+                    time.sleep(0.05)
 
 
 def test_killed_and_interrupted_the_next_call_finishes_with_the_same_results(
@@ -333,7 +343,7 @@ def test_killed_and_interrupted_the_next_call_finishes_with_the_same_results(
 
     started.append(start(project))
     wait_for(project, "metrics/studies/tiny_classes.csv", started[-1])
-    wait_for(project, ".checkpoints/*/*.ckpt", started[-1])
+    wait_for(project, ".studies/checkpoints/*/*.ckpt", started[-1])
     os.killpg(started[-1].pid, signal.SIGKILL)
     assert_nothing_runs(project)
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from imgclf.datasets import digits, idx
-from imgclf.download import DebianPackage, Mirror, PythonPackage, Source
 from imgclf.datasets.labelled import Labelled
+from imgclf.download import DebianPackage, Mirror, PythonPackage, Source
 
 
 @dataclass(frozen=True, kw_only=True)

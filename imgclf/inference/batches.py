@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from imgclf.inference.augmentation import Augmentation
+from imgclf.inference.cards import Labelled, Scaling
 
 
 @dataclass(frozen=True)
@@ -66,44 +66,35 @@ class Features(Batches):
         return images
 
 
-def put_features(
-    features: NDArray[np.float32], labels: NDArray[np.uint8], device: torch.device
-) -> Features:
-    """Put features (N, D) and labels on `device`."""
+def put_features(features: Tensor, labels: NDArray[np.uint8], device: torch.device) -> Features:
+    """Put float32 features (N, D) and labels (N,) on `device`."""
     nothing = torch.empty(0, device=device)
     return Features(
-        images=torch.from_numpy(features).to(device),
+        images=features.to(device),
         labels=torch.from_numpy(labels.astype(np.int64)).to(device),
         factor=nothing,
         offset=nothing,
     )
 
 
-def put(
-    labelled: tuple[NDArray[np.uint8], NDArray[np.uint8]],
-    scaling: Literal["unit", "standard"],
-    mean: list[float],
-    std: list[float],
-    device: torch.device,
-    image_size: int = 0,
-) -> Batches:
+def put(labelled: Labelled, scaling: Scaling, device: torch.device, image_size: int = 0) -> Batches:
     """Put images and labels on `device`.
 
-    With scaling `unit`, pixels are seen as fractions of 255; with `standard`, those less `mean`
-    and divided by `std`, of each channel. With an `image_size`, images are resized to it in height
-    and width.
+    Grey images are repeated for each channel of the scaling. With an `image_size`, images are
+    resized to it in height and width.
     """
-    centre, spread = (
+    mean, std = (
         torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1)
-        for values in ((mean, std) if scaling == "standard" else ([0.0], [1.0]))
+        for values in (scaling.mean, scaling.std)
     )
-    height, width = labelled[0].shape[2:]
+    images = torch.from_numpy(labelled[0]).to(device).expand(-1, mean.shape[1], -1, -1)
+    height, width = images.shape[2:]
     resized = image_size and (height, width) != (image_size, image_size)
     return Batches(
-        images=torch.from_numpy(labelled[0]).to(device),
+        images=images,
         labels=torch.from_numpy(labelled[1].astype(np.int64)).to(device),
-        factor=(1 / (255 * spread)).to(torch.float32).to(device),
-        offset=(-centre / spread).to(torch.float32).to(device),
+        factor=(1 / (255 * std)).to(torch.float32).to(device),
+        offset=(-mean / std).to(torch.float32).to(device),
         rows=resize_matrix(height, image_size).to(device) if resized else None,
         columns=resize_matrix(width, image_size).T.contiguous().to(device) if resized else None,
     )

@@ -30,7 +30,8 @@ def prepare(name: str, threads: int) -> torch.device:
         )
     # https://docs.pytorch.org/docs/stable/notes/randomness.html: cuBLAS reads this when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # What use_deterministic_algorithms(True) does, but for importing torch.compile: 1 s.
+    torch.set_deterministic_debug_mode("error")
     # Torch would also fill new memory with NaN, for code that reads what it never wrote: 46 times
     # in a step of LeNet-5, 2 % of its time with batch 10.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgclf import download
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder
-from imgclf import download
 from imgclf.download import DebianPackage, Mirror, PythonPackage, Source, fetch
 
 CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}

@@ -130,6 +130,41 @@ def test_the_data_set_of_a_model_must_be_built() -> None:
     assert message.startswith("zoo.unused.dataset: 'fashion_mnist' is not in datasets ['digits']")
 
 
+FROZEN = {"dataset": "digits", "network": "mobilenet_v2", "freeze": "backbone"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "fragments"),
+    [
+        ({}, ["zoo.small.freeze", "needs weights", "weights is 'none'"]),
+        ({"weights": "imagenet", "flip": True}, ["zoo.small.flip: True", "set flip to False"]),
+        ({"weights": "imagenet", "crop": 4}, ["zoo.small.crop: 4", "set crop to 0"]),
+        ({"weights": "imagenet", "erase": 0.1}, ["zoo.small.erase: 0.1", "set erase to 0.0"]),
+    ],
+)
+def test_a_frozen_backbone_has_weights_and_images_that_stay(
+    settings: dict[str, object], fragments: list[str]
+) -> None:
+    message = refusal(changed("zoo.small", FROZEN | settings))
+    assert all(fragment in message for fragment in fragments)
+
+
+def test_features_of_a_backbone_depend_on_nothing_of_the_classifier_s_training() -> None:
+    one, other, resized = (
+        model.backbone(params.parse(changed("zoo.small", FROZEN | more)).zoo["small"])
+        for more in (
+            {"weights": "imagenet", "lr": 0.5, "batch_size": 7, "seed": 3, "epochs": 2},
+            {"weights": "imagenet", "optimizer": "sgd"},
+            {"weights": "imagenet", "image_size": 64},
+        )
+    )
+    assert one == other != resized
+
+
+def test_a_contradiction_in_a_model_that_is_not_built_is_no_matter() -> None:
+    assert params.parse(changed("zoo.unused.weights", "imagenet"))
+
+
 @pytest.mark.parametrize("key", ["datasets", "models", "data", "zoo"])
 def test_each_part_is_required(key: str) -> None:
     values = load(TEXT)
@@ -178,6 +213,27 @@ BAD: list[tuple[str, object, list[str]]] = [
     ("device", "gpu", ["device: 'gpu'", "'auto'", "'cpu'", "'cuda'", "'mps'"]),
     ("threads", 0, ["threads: 0", "1"]),
     ("threads", 1025, ["threads: 1025", "1024"]),
+    ("train_images", -1, ["train_images: -1", "0"]),
+    ("image_size", 5000, ["image_size: 5000", "4096"]),
+    ("flip", 1, ["flip: 1", "boolean"]),
+    ("crop", -4, ["crop: -4", "0"]),
+    ("erase", 1.5, ["erase: 1.5", "1"]),
+    ("precision", "float16", ["precision: 'float16'", "'float32'", "'mixed'"]),
+    ("freeze", "all", ["freeze: 'all'", "'none'", "'backbone'"]),
+    ("freeze", "backbone", ["zoo.small.freeze: 'backbone'", "network 'fc'", "no classifier"]),
+    ("gradient_accumulation", 0, ["gradient_accumulation: 0", "1"]),
+    (
+        "gradient_accumulation",
+        101,
+        ["zoo.small.gradient_accumulation: 101", "a batch has 100 images"],
+    ),
+    ("weights", "imagenet", ["zoo.small.weights: 'imagenet'", "network 'fc'", "a file"]),
+    ("weights", "https://example.org/w.pth", ["zoo.small.weights: 'https", "end with #sha256="]),
+    (
+        "weights",
+        "https://a.org/w.pth#sha256=12",
+        ["zoo.small.weights: 'https://a.org/w.pth#sha256=12", "8 digits or more"],
+    ),
     ("learning_rate", 1, ["parameters: 'learning_rate'", "Allowed: ", "lr", "zoo"]),
     ("batchsize", 1, ["parameters: 'batchsize'", "mean 'batch_size'?"]),
     ("datasets", [], ["datasets: []", "digits, fashion_mnist"]),

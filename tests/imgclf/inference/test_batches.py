@@ -1,19 +1,22 @@
-from typing import Literal
-
 import numpy as np
 import pytest
 import torch
 
 from imgclf.inference import batches
+from imgclf.inference.cards import Scaling
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 2), dtype=np.uint8)
 IMAGES[0, 0, 0] = [0, 255]
 LABELS = np.array([200, 0, 1, 2, 3], np.uint8)
 MEAN, STD = [0.5, 0.25, 0.1], [0.5, 0.2, 0.3]
+SCALINGS = {
+    "unit": Scaling(mean=[0.0] * 3, std=[1.0] * 3),
+    "standard": Scaling(mean=MEAN, std=STD),
+}
 
 
-def put(scaling: Literal["unit", "standard"]) -> batches.Batches:
-    return batches.put((IMAGES.copy(), LABELS), scaling, MEAN, STD, torch.device("cpu"))
+def put(scaling: str) -> batches.Batches:
+    return batches.put((IMAGES.copy(), LABELS), SCALINGS[scaling], torch.device("cpu"))
 
 
 def test_unit_scaling_gives_fractions_of_255() -> None:
