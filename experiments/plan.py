@@ -162,7 +162,7 @@ def result_key(values: Mapping[str, Any], model: str, code: Mapping[str, str]) -
 def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
     chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
     data = asdict(chosen.data[chosen.zoo[model].dataset])
-    del data["mirror"]  # where the same bytes come from
+    data.pop("mirror", None)  # where the same bytes come from
     return {"model": models.describe(chosen.zoo[model]), "data": data}
 
 

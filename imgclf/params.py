@@ -11,7 +11,7 @@ from dataclasses import fields
 from pydantic.dataclasses import dataclass
 
 from imgclf import model
-from imgclf.common import settings
+from imgclf.common import data_settings, settings
 from imgclf.common.data_settings import DataSettings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
@@ -59,10 +59,7 @@ def parse(text: str) -> Params:
                     f"{name}: {key!r}: a {kind}'s name is letters, digits and underscores"
                 )
     defaults = settings.read(TrainingSettings, shared, "")
-    data = {
-        name: settings.read(DataSettings, entry, f"data.{name}")
-        for name, entry in values["data"].items()
-    }
+    data = {name: data_settings.read(name, entry) for name, entry in values["data"].items()}
     zoo = {name: model.read(name, entry, data, defaults) for name, entry in values["zoo"].items()}
     params = Params(
         datasets=_names("datasets", values["datasets"], data),

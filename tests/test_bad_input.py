@@ -48,11 +48,15 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("scheduler", "step", "scheduler: 'step' is not allowed: should be a mapping"),
     ("learning_rate", 0.1, "parameters: 'learning_rate' is unknown"),
     ("batchsize", 10, "parameters: 'batchsize' is unknown. Did you mean 'batch_size'?"),
-    ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: digits, fashion_mnist"),
+    ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits"),
     ("datasets", ["digits"], "zoo.fc.dataset: 'fashion_mnist' is not in datasets ['digits']"),
     ("models", ["fc", "fc"], "models: ['fc', 'fc'] names one of them twice"),
     ("models", ["lenet"], "models: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: fc, lenet5"),
-    ("data.mnist", {}, "data: 'mnist' is unknown. Allowed: digits, fashion_mnist"),
+    ("datasets", ["fashion_mnist", "cifar10_jpeg"], "data.cifar10_jpeg.path: '' is not allowed"),
+    ("data.mnist", {}, "data.mnist.source: 'mnist' is unknown. Allowed: cifar10, digits, fash"),
+    ("data.digits.source", "digit", "data.digits.source: 'digit' is unknown. Did you mean 'digi"),
+    ("data.cifar10_jpeg.image_size", 0, "data.cifar10_jpeg.image_size: 0 is not allowed"),
+    ("data.cifar10_jpeg.channels", 2, "data.cifar10_jpeg.channels: 2 is not allowed: should be 1"),
     ("data.digits.validation_images", -5, "data.digits.validation_images: -5 is not allowed"),
     ("data.digits.split_seed", 0.5, "data.digits.split_seed: 0.5 is not allowed"),
     ("data.digits.scaling", "minmax", "data.digits.scaling: 'minmax' is not allowed: should be"),
@@ -70,7 +74,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     (
         "zoo.fc.dataset",
         "mnist",
-        "zoo.fc.dataset: 'mnist' is unknown. Allowed: digits, fashion_mnist",
+        "zoo.fc.dataset: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits, fashion_mnist",
     ),
     ("zoo.fc.lr", "1e-3x", "zoo.fc.lr: '1e-3x' is not allowed: should be a valid number"),
     ("zoo.lenet5.activation", "gelu", "zoo.lenet5.activation: 'gelu' is not allowed: should be"),
@@ -280,17 +284,18 @@ def test_bad_files_are_refused(project: Path, tmp_path: Path, kind: str) -> None
 
 def test_no_network_lists_every_source_with_its_reason(project: Path, tmp_path: Path) -> None:
     command = ["env", "http_proxy=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9"]
-    command += [f"PATH={tmp_path}", sys.executable, "-m", "stages.fetch", "--dataset"]
-    command += ["fashion_mnist", "--params", "params.yaml", "--output", f"{tmp_path}/out"]
+    command += [f"PATH={tmp_path}", sys.executable, "-m", "stages.fetch"]
+    command += ["--wanted", f"{tmp_path}/wanted.json", "--output", f"{tmp_path}/out"]
+    (tmp_path / "wanted.json").write_text('{"source": "fashion_mnist", "mirror": ""}')
     done = run(project, *command, check=False)
     reasons = ("Connection refused", "this system has no apt-get", "`mirror`")
     assert_refused(done, "fashion-mnist.s3-website", "github.com", *reasons)
-    assert not list(tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"wanted.json"}
 
 
 def test_a_read_only_folder_is_named(project: Path) -> None:
-    command = ["python", "-m", "stages.check", "--params", "params.yaml"]
-    done = run(project, *command, "--output", "/proc/sys/checked.txt", check=False)
+    command = ["python", "-m", "stages.check", "--params", "params.yaml", "--sources"]
+    done = run(project, *command, "/proc/sys/sources", "--output", "checked.txt", check=False)
     assert_refused(done, "/proc/sys")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from imgclf import model, params
-from imgclf.common.data_settings import DataSettings
+from imgclf.common.data_settings import DownloadSettings
 from imgclf.common.errors import UserError
 from imgclf.model import TrainingSettings
 from imgclf.networks.fc import FC
@@ -31,6 +31,7 @@ scheduler: {name: step, step_size: 7, gamma: 0.5}
 data:
   digits: {validation_images: 100}
   fashion_mnist: {validation_images: 5000, scaling: standard}
+  photos: {source: image_folder, path: /photos, image_size: 32}
 zoo:
   small: {dataset: digits, network: fc, hidden: 3}
   large: {dataset: digits, network: lenet5, lr: 2, scheduler: {gamma: 0.25}}
@@ -95,7 +96,7 @@ def test_an_overridden_scheduler_keeps_the_keys_it_does_not_name() -> None:
 def test_what_is_not_given_has_its_default() -> None:
     text = "{datasets: [a], models: [m], data: {a: {}}, zoo: {m: {dataset: a, network: fc, %s}}}"
     parsed = params.parse(text % "select: last")
-    assert parsed.data["a"] == DataSettings()
+    assert parsed.data["a"] == DownloadSettings(source="a")
     assert parsed.zoo["m"].network == FC()
     assert parsed.zoo["m"].training == TrainingSettings(select="last")
 
@@ -237,11 +238,11 @@ BAD: list[tuple[str, object, list[str]]] = [
     ),
     ("learning_rate", 1, ["parameters: 'learning_rate'", "Allowed: ", "lr", "zoo"]),
     ("batchsize", 1, ["parameters: 'batchsize'", "mean 'batch_size'?"]),
-    ("datasets", [], ["datasets: []", "digits, fashion_mnist"]),
+    ("datasets", [], ["datasets: []", "digits, fashion_mnist, photos"]),
     ("datasets", "digits", ["datasets: 'digits'", "list"]),
     ("datasets", None, ["datasets: None", "list"]),
     ("datasets", ["digit"], ["datasets: 'digit'", "mean 'digits'?"]),
-    ("datasets", [["digits"]], ["datasets: ['digits']", "digits, fashion_mnist"]),
+    ("datasets", [["digits"]], ["datasets: ['digits']", "digits, fashion_mnist, photos"]),
     ("datasets", ["digits", "digits"], ["datasets: ['digits', 'digits']", "twice"]),
     ("models", [], ["models: []", "large", "small", "unused"]),
     ("models", ["smal"], ["models: 'smal'", "mean 'small'?"]),
@@ -257,14 +258,29 @@ BAD: list[tuple[str, object, list[str]]] = [
     ("data.digits.validation_images", -1, ["data.digits.validation_images: -1", "0"]),
     ("data.digits.split_seed", 2**32, ["data.digits.split_seed: 4294967296"]),
     ("data.digits.mirror", None, ["data.digits.mirror: None", "string"]),
+    ("data.digits.source", 1, ["data.digits.source: 1", "string"]),
+    ("data.digits.path", "x", ["data.digits: 'path'", "mirror", "source"]),
+    ("data.photos.mirror", "x", ["data.photos: 'mirror'", "path", "source"]),
+    ("data.photos.image_size", 0, ["data.photos.image_size: 0", "1"]),
+    ("data.photos.image_size", 5000, ["data.photos.image_size: 5000", "4096"]),
+    ("data.photos.image_size", "32", ["data.photos.image_size: '32'", "integer"]),
+    ("data.photos.channels", 4, ["data.photos.channels: 4", "1 or 3"]),
+    ("data.photos.test_images", -1, ["data.photos.test_images: -1", "0"]),
+    ("data.photos.max_corrupt", 1, ["data.photos.max_corrupt: 1", "less than 1"]),
+    ("data.photos.path", None, ["data.photos.path: None", "string"]),
+    ("data.photos", {"source": "image_folder"}, ["data.photos.image_size: is missing"]),
     ("data.digits.seed", 1, ["data.digits: 'seed'", "split_seed"]),
     ("zoo", ["small"], ["zoo: ['small']", "mapping"]),
     ("zoo", {}, ["models: 'small'"]),
     ("zoo.small", "fc", ["zoo.small: 'fc'", "mapping"]),
     ("zoo.small", {"network": "fc"}, ["zoo.small.dataset: is missing"]),
     ("zoo.small", {"dataset": "digits"}, ["zoo.small.network: is missing"]),
-    ("zoo.small.dataset", "mnist", ["zoo.small.dataset: 'mnist'", "digits, fashion_mnist"]),
-    ("zoo.small.dataset", ["digits"], ["zoo.small.dataset: ['digits']", "digits, fashion_mnist"]),
+    ("zoo.small.dataset", "mnist", ["zoo.small.dataset: 'mnist'", "digits, fashion_mnist, photos"]),
+    (
+        "zoo.small.dataset",
+        ["digits"],
+        ["zoo.small.dataset: ['digits']", "digits, fashion_mnist, photos"],
+    ),
     ("zoo.small.network", "FC", ["zoo.small.network: 'FC'", "fc", "lenet5"]),
     ("zoo.small.hidden", 0, ["zoo.small.hidden: 0", "1"]),
     ("zoo.small.hiden", 3, ["zoo.small: 'hiden'", "mean 'hidden'?"]),
