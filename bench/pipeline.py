@@ -162,7 +162,7 @@ def growth_in_images(counts: tuple[int, ...]) -> list[Row]:
             assign = f"stages.assign {where} --cards {work}/cards --output {work}/assigned"
             train = f"stages.train --card {work}/assigned/fc.json --data {work}/arrays " + " ".join(
                 f"--{kind} {work}/{kind}"
-                for kind in ("weights", "metrics", "history", "run", "checkpoints")
+                for kind in ("weights", "metrics", "history", "record", "checkpoints")
             )
             row: Row = {"images": count, "normalise_gb": _peak(normalise)}
             _peak(assign)

@@ -29,6 +29,8 @@ class Params:
 
 
 _STRUCTURE = ("datasets", "models", "data", "zoo")
+_LAUNCHER = "launcher"
+"""What starts a training, for dvc.yaml alone."""
 
 
 def parse(text: str) -> Params:
@@ -37,8 +39,14 @@ def parse(text: str) -> Params:
     for key in _STRUCTURE:
         if key not in values:
             raise UserError(f"{key}: is missing")
-    shared = {key: value for key, value in values.items() if key not in _STRUCTURE}
-    known = {field.name for field in fields(TrainingSettings)} | set(_STRUCTURE)
+    launcher = values.get(_LAUNCHER, "python")
+    if not isinstance(launcher, str) or not launcher.strip():
+        raise UserError(
+            f"{_LAUNCHER}: {launcher!r} is not a command, such as python or "
+            f"torchrun --standalone --nproc-per-node 2"
+        )
+    shared = {k: value for k, value in values.items() if k not in (*_STRUCTURE, _LAUNCHER)}
+    known = {field.name for field in fields(TrainingSettings)} | {*_STRUCTURE, _LAUNCHER}
     for key in shared:
         if key not in known:
             raise settings.unknown("parameters", key, known)

@@ -17,7 +17,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import write, write_json
 from imgclf.inference import batches, cards, devices, weights
 from imgclf.inference.batches import Batches
-from imgclf.training import checkpoints, history
+from imgclf.training import checkpoints, history, processes
 from imgclf.training.environment import environment
 from imgclf.training.progress import Progress
 from imgclf.training.run import Run
@@ -27,21 +27,22 @@ from imgclf.training.trainer import Trainer
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("card", "data", "start", "features"):
+    for name in ("card", "data", "initial", "features"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("weights", "metrics", "history", "run", "checkpoints"):
+    for name in ("weights", "metrics", "history", "record", "checkpoints"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
     model, card = cards.read(args.card)
     settings = model.training
     device = devices.prepare(settings.device, settings.threads)
+    group = processes.join(device)
     torch.manual_seed(settings.seed)
     network = model.build(card.shape, len(card.classes))
-    state, scaling = weights.from_bytes(args.start.read_bytes(), str(args.start))
+    state, scaling = weights.from_bytes(args.initial.read_bytes(), str(args.initial))
     scaling = scaling or card.own_scaling
     if state:
-        weights.start_from(network, state, str(args.start))
+        weights.start_from(network, state, str(args.initial))
     network = network.to(device).to(memory_format=torch.channels_last)
 
     labelled = {
@@ -57,13 +58,18 @@ def main() -> None:
     else:
         for part, arrays in labelled.items():
             parts[part] = batches.put(arrays, scaling, device, settings.image_size)
-    run = Run(Trainer(trained, parts["train"], settings), parts["validation"])
+    run = Run(Trainer(trained, parts["train"], settings, group), parts["validation"])
 
-    where = {"device": str(device)} | environment()
+    where = {"device": device.type, "processes": group.count} | environment()
     code = [Path(__file__), *Path(imgclf.__file__).parent.rglob("*.py")]
-    key = checkpoints.key(where, [args.card, args.start, args.features, *code])
-    if checkpoint := checkpoints.load(args.checkpoints / key):
+    key = checkpoints.key(where, [args.card, args.initial, args.features, *code])
+    if checkpoint := group.of_first(checkpoints.load(args.checkpoints / key)):
         run.load_state_dict(checkpoint)
+    if not group.first:  # which alone writes files and talks
+        while not run.finished:
+            run.advance()
+        return
+    if checkpoint:
         print(f"{model.name}: going on after epoch {len(run.epochs)}", flush=True)
     with Progress(model.name, settings.epochs, run.trainer.steps_per_epoch, len(run.epochs)) as bar:
         while not run.finished:
@@ -75,7 +81,7 @@ def main() -> None:
     weights.load_into(trained, run.kept, model.name)
     write(args.weights, weights.to_bytes(network.state_dict(), scaling))
     write_json(args.metrics, history.summary(run.epochs, run.best))
-    write_json(args.run, {"seconds": round(run.seconds, 1), **where})
+    write_json(args.record, {"seconds": round(run.seconds, 1), **where})
     checkpoints.remove(args.checkpoints / key)
 
 

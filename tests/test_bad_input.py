@@ -302,7 +302,9 @@ def test_a_read_only_folder_is_named(project: Path) -> None:
 def test_a_full_disk_leaves_no_half_written_file(trained: Path, tmp_path: Path) -> None:
     train = "python -m stages.train --data data/normalised"
     paths = " ".join(f"--{name} {tmp_path}/{name}" for name in ("weights", "metrics", "history"))
-    rest = f"--card data/assigned/fc.json --run {tmp_path}/run --checkpoints {tmp_path}/checkpoints"
+    rest = (
+        f"--card data/assigned/fc.json --record {tmp_path}/run --checkpoints {tmp_path}/checkpoints"
+    )
     # A limit on the size of a file fails as a full disk does: in the middle of a write.
     limited = f"ulimit -f 100; exec {train} {paths} {rest}"
     assert_refused(run(trained, "bash", "-c", limited, check=False), "File too large")

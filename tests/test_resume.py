@@ -42,7 +42,7 @@ def train_stage(project: Path, output: Path) -> None:
 
     os.chdir(project)
     arguments = ["--data", "data/normalised", "--card", "data/assigned/lenet5.json"]
-    arguments += ["--run", f"{output}/run.json"]
+    arguments += ["--record", f"{output}/run.json"]
     for flag, path in zip(("--weights", "--metrics", "--history"), RESULTS, strict=True):
         arguments += [flag, f"{output}/{path}"]
     sys.argv = ["train", *arguments, "--checkpoints", f"{output}/checkpoints"]

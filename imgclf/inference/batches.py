@@ -1,5 +1,6 @@
 """Images on their way into a network: bytes on the device, made ready a batch at a time."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +33,15 @@ class Batches:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def pixels(self) -> int:
+        """How many pixels an image has when a network sees it."""
+        if self.rows is None or self.columns is None:
+            return math.prod(self.images.shape[2:])
+        return len(self.rows) * self.columns.shape[1]
+
     def prepared(self, images: Tensor) -> Tensor:
-        """Return uint8 images scaled and resized, float32, channels-last, which is faster."""
+        """Return uint8 images scaled and resized: float32, channels last, which is faster."""
         if self.rows is None or self.columns is None:
             pixels = images.to(torch.float32, memory_format=torch.channels_last)
             return pixels.mul_(self.factor).add_(self.offset)
@@ -42,14 +50,12 @@ class Batches:
         # interpolate, and equal to it but for rounding.
         return (self.rows @ small @ self.columns).contiguous(memory_format=torch.channels_last)
 
-    def take(
+    def select(
         self, indices: Tensor, augmentation: Augmentation | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the images at `indices`, ready for the network, and their labels."""
+        """Return the images at `indices` as they are stored, or augmented, and their labels."""
         images = self.images.index_select(0, indices)
-        if augmentation:
-            images = augmentation(images)
-        return self.prepared(images), self.labels[indices]
+        return augmentation(images) if augmentation else images, self.labels[indices]
 
 
 class Features(Batches):

@@ -1,6 +1,7 @@
 import copy
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -419,3 +420,14 @@ def test_values_that_cannot_be_shown_are_refused(text: str) -> None:
     key = text.partition(":")[0]
     values = {name: value for name, value in load(TEXT).items() if name != key}
     refusal(dump(values) + text)
+
+
+@pytest.mark.parametrize("launcher", ["python", "torchrun --standalone --nproc-per-node 2"])
+def test_a_launcher_is_a_command_and_no_setting_of_a_model(launcher: str) -> None:
+    assert params.parse(changed("launcher", launcher)) == params.parse(TEXT)
+
+
+@pytest.mark.parametrize("launcher", [2, "", " ", ["python"], None])
+def test_a_launcher_that_is_no_command_is_refused(launcher: object) -> None:
+    with pytest.raises(UserError, match=re.escape(f"launcher: {launcher!r} is not a command")):
+        params.parse(changed("launcher", launcher))
