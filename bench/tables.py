@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from imgclf.figures import DPI, STYLE
-from imgclf.report import table
+from imgclf.markdown import table
 
 Measured = dict[str, Any]
 
