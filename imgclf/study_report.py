@@ -20,7 +20,7 @@ REPRODUCED = 0.01
 """A row whose accuracy is further than this from the published one is listed."""
 LONG = 20
 """Of more rows, half as many are shown."""
-SINGLE = " Nothing is known of seeds here: McNemar's test speaks of the test images alone."
+SINGLE = " That is by McNemar's test, so of the test images alone: nothing is known of seeds here."
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -186,7 +186,7 @@ def conclusion(results: StudyResults, base: Spread | None) -> str:
     if len(values) == 1:
         return sentence
     if not close:
-        return f"{sentence} The difference from every other is real."
+        return f"{sentence} It can be told apart from every other."
     if len(close) == len(values) - 1 > 1:
         others = "any other"
     elif len(close) > LONG // 2:

@@ -146,7 +146,7 @@ def test_a_section_says_what_is_chosen_and_what_it_is_worth(
     assert "95.00 %" in section
     assert "+2.00" in section
     assert "Validation chooses **0.1**, whose test accuracy is 95.00 %, the highest." in section
-    assert "The difference from every other is real." in section
+    assert "It can be told apart from every other." in section
 
 
 def test_close_values_are_not_told_apart(base: StudyResults, tmp_path: Path) -> None:
