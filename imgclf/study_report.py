@@ -314,13 +314,14 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
     if not results.as_published:
         summary = summary.rename(columns={"published": "published, by another protocol"})
     about, runs = [f"`studies/{results.name}.yaml`.", *_about(results)], results.runs
+    single = len(runs) == len(values) > 1 and bool(runs["validation_accuracy"].notna().all())
     return [
         f"### {results.study.title}",
         *_notes(results.study.note, *map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         table(summary.loc[:, (summary != "").any()]),
-        conclusion(results, None) + (SINGLE if len(runs) == runs["value"].nunique() else ""),
+        conclusion(results, None) + (SINGLE if single else ""),
         *(part for report in reports for part in model_sections(report)),
     ]
 

@@ -276,6 +276,7 @@ def test_networks_of_tables_without_their_names_are_those_of_the_values(tmp_path
     section = text(load(tmp_path, "nets", NETWORKS, runs))
     assert "#### a (nets)" in section
     assert "nothing can be chosen" in section
+    assert "McNemar's test, so" not in section
 
 
 def test_networks_with_settings_of_their_own_have_their_names(tmp_path: Path) -> None:
@@ -296,6 +297,7 @@ def test_seeds_of_another_model_say_nothing_of_networks(base: StudyResults, tmp_
     other = load(tmp_path, "nets", NETWORKS, [run("nets", "a", 0, 900), run("nets", "b", 0, 896)])
     # Four images of 1000 (p 0.125), and further apart than the seeds of `base` explain.
     assert "-0.40, not told apart" in text(base, other)
+    assert "That is by McNemar's test, so of the test images alone" in text(base, other)
     far = load(tmp_path, "nets", NETWORKS, [run("nets", "a", 0, 900), run("nets", "b", 0, 890)])
     assert "-1.00 " in text(base, far)
 
