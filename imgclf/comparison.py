@@ -29,6 +29,7 @@ from scipy import special
 from imgclf.common.settings import STRICT
 
 LEVEL = 0.95
+VERDICTS = HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 
 Bits = NDArray[np.bool_]
 
@@ -145,11 +146,11 @@ class Claim:
 
 
 def verdict(claim: Claim, values: Mapping[str, Value], base: Spread | None) -> str:
-    """Return `holds` if every pair is, `does not hold` if one is the other way round for real."""
+    """Return HOLDS if every pair is so for real, FAILS if one is the other way round for real."""
     found = pairs(claim, values, base)
     if any(each.real and each.mean < 0 for each in found):
-        return "does not hold"
-    return "holds" if all(each.real for each in found) else "cannot be told"
+        return FAILS
+    return HOLDS if all(each.real for each in found) else OPEN
 
 
 def pairs(claim: Claim, values: Mapping[str, Value], base: Spread | None) -> Iterable[Difference]:

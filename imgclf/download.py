@@ -18,6 +18,7 @@ import pooch
 import requests
 
 from imgclf.common.errors import UserError
+from imgclf.common.files import expanded
 
 CONNECT_SECONDS = 3.05
 """How long a host may take to answer; just above a multiple of TCP's 3-second retransmission."""
@@ -48,7 +49,7 @@ class Mirror:
         It has the `suffix` behind an address; in a folder, either.
         """
         if "://" not in self.base:
-            folder = Path(self.base).expanduser()
+            folder = expanded(self.base)
             names = [f"{name}{suffix}", name] if suffix else [name]
             for path in (folder / each for each in names):
                 if path.is_file():

@@ -5,6 +5,7 @@ for a width of about 800 pixels in a browser. Ours is blue, what was published i
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ POINTS: dict[str, Any] = {"marker": "D", "ls": "", "color": PUBLISHED, "ms": 5, 
 """Published figures that stand alone."""
 LETTERS = 70
 """Of all values together, if they are to stand side by side."""
+LINE = 64
+"""Letters of a title that fit on a line."""
 MOST = 40
 """Classes that a picture has room for; of more, the hardest are shown."""
 
@@ -200,7 +203,7 @@ def study(
             theirs = _turned(places, summary["published"].to_numpy(), upright)
             handles += axes.plot(*theirs, **POINTS, label=published)
         _label(axes, scaled=scaled, upright=upright, places=places, names=names, varied=varied)
-        axes.set_title(title)
+        axes.set_title(textwrap.fill(title, LINE))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -266,14 +269,14 @@ def training_losses(ours: pd.DataFrame, published: pd.DataFrame, title: str) -> 
         for axes in grid.flat:  # after the last curve: it fixes the upper end
             axes.set_ylim(bottom=0)
         grid[0][0].legend(frameon=False, fontsize=8)
-        figure.suptitle(f"{title}: training loss", fontsize=10)
+        figure.suptitle(textwrap.fill(f"{title}: training loss", LINE), fontsize=10)
         figure.supxlabel("epoch", fontsize=9)
         figure.supylabel("training loss", fontsize=9)
     return figure
 
 
 def _title(results: Results, text: str) -> str:
-    return f"{results.name}: {text}" + (f"\n{results.title}" if results.title else "")
+    return "\n".join([f"{results.name}: {text}", *textwrap.wrap(results.title, LINE)])
 
 
 def _curves(results: Results, quantity: str) -> tuple[Figure, Axes]:

@@ -38,7 +38,7 @@ def percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """Return a difference of shares in percentage points, with its sign."""
-    return f"{100 * difference:+.2f}"
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # never -0.00
 
 
 def interval(low: float, high: float) -> str:

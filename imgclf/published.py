@@ -134,6 +134,14 @@ def load(folder: Path, dataset: str) -> dict[str, Published]:
     }
 
 
+def remark(folder: Path, dataset: str) -> str:
+    """Return what results on a data set must say of it, if it is nearly another one; else nothing.
+
+    Raises `UserError` as `load`.
+    """
+    return next((each.remark for each in load(folder, dataset).values()), "")
+
+
 def _histories(path: Path, file: _File) -> dict[str, pd.DataFrame]:
     if not path.exists():
         return {}

@@ -73,6 +73,7 @@ def results(
         "## Summary",
         table(summary(reports)),
         *(summary_sentence(same) for same in by_dataset(reports)),
+        *departures(reports),
         *(section for report in reports for section in model_sections(report)),
         *audit,
         *studies,
@@ -138,12 +139,31 @@ def summary_sentence(reports: list[ModelReport]) -> str:
     return sentence
 
 
+def data_remark(remark: str) -> str:
+    """Return what must be said of a data set as the beginning of a sentence."""
+    return f"The data set is {remark}" if remark else ""
+
+
+def departures(reports: Sequence[ModelReport]) -> list[str]:
+    """Return a sentence on the models that were not trained as published, if there are any."""
+    parts = []
+    for report in reports:
+        if report.published:
+            theirs = report.published.figures.settings
+            keys = [f"`{key}`" for key in differences(flat(report.settings), theirs)]
+            keys += ["the data"] if report.published.remark else []
+            parts += [f"`{report.name}` in {listed(keys)}"] if keys else []
+    if not parts:
+        return []
+    return [f"Published figures are of another training, as the sections say: {'; '.join(parts)}."]
+
+
 def model_sections(report: ModelReport) -> list[str]:
     """Return the section of one model, a paragraph, table or picture an item."""
     beside = report.published.figures if report.published else None
     return [
         f"{'#' * report.level} {report.heading}",
-        *([f"> {report.remark}"] if report.remark else []),
+        *([f"> **Note.** {report.remark}"] if report.remark else []),
         conclusion(report),
         *([comparison_table(report, report.published)] if report.published else []),
         *([f"Of the published figures: {beside.note}."] if beside and beside.note else []),
@@ -305,20 +325,17 @@ def conclusion(report: ModelReport) -> str:
 
 def _against_published(report: ModelReport, published: Published) -> list[str]:
     sentences = []
-    low, high = report.metrics["accuracy_low"], report.metrics["accuracy_high"]
-    if (theirs := published.figures.test_accuracy) is not None:
-        where = "inside" if low <= theirs <= high else "outside"
-        sentences.append(
-            f"The published accuracy, {_accuracy(published)}, is {where} the interval."
-        )
     if other := differences(flat(report.settings), published.figures.settings):
         parts = [
             f"`{key}` {_setting(key, mine)} (published: {_setting(key, their)})"
             for key, (mine, their) in other.items()
         ]
         sentences.append(f"**Not the published protocol:** {listed(parts)}.")
-    if published.remark:
-        sentences.append(f"**Not the published data:** {published.remark}.")
+    low, high = report.metrics["accuracy_low"], report.metrics["accuracy_high"]
+    if (theirs := published.figures.test_accuracy) is not None:
+        where = "inside" if low <= theirs <= high else "outside"
+        figure = _accuracy(published)
+        sentences.append(f"The published accuracy, {figure}, is {where} the interval.")
     return sentences
 
 

@@ -1,6 +1,7 @@
 """Sections of results.md on studies: figures in, Markdown out."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,10 +9,10 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.settings import STRICT
-from imgclf.comparison import Claim, Difference, Spread, Value, difference, pairs, verdict
+from imgclf.comparison import VERDICTS, Claim, Difference, Spread, Value, difference, pairs, verdict
 from imgclf.figures import FIGURES
 from imgclf.markdown import folded, interval, listed, optional, percent, points, show, table
-from imgclf.report import ModelReport, model_sections
+from imgclf.report import ModelReport, data_remark, model_sections
 from imgclf.report import summary as model_summary
 from imgclf.study_results import NetworkResults, StudyResults
 
@@ -19,6 +20,7 @@ REPRODUCED = 0.01
 """A row whose accuracy is further than this from the published one is listed."""
 LONG = 20
 """Of more rows, half as many are shown."""
+SINGLE = " Nothing is known of seeds here: McNemar's test speaks of the test images alone."
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -47,7 +49,7 @@ def sections(
     by_name = {results.name: results for results in studies}
     parts = ["## Studies", introduction(by_name.get("base"))]
     if told := [claim for claim in claims if claim.study in by_name]:
-        parts += ["### Published claims", claims_table(told, by_name)]
+        parts += ["### Published claims", *claims_table(told, by_name)]
     parts += reproduction(studies, reasons)
     for results in studies:
         if results.networks:
@@ -96,6 +98,7 @@ def study_section(
         about.append(_sentence(results.study.note))
     return [
         f"### {results.study.title}",
+        *_notes(*map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         *values_table(results, base),
@@ -184,7 +187,12 @@ def conclusion(results: StudyResults, base: Spread | None) -> str:
         return sentence
     if not close:
         return f"{sentence} The difference from every other is real."
-    others = "any other" if 1 < len(close) == len(values) - 1 else listed(close)
+    if len(close) == len(values) - 1 > 1:
+        others = "any other"
+    elif len(close) > LONG // 2:
+        others = f"{len(close)} of the {len(values) - 1} others"
+    else:
+        others = listed(close)
     return f"{sentence} It cannot be told apart from {others}."
 
 
@@ -213,24 +221,27 @@ def repeated(results: StudyResults, found: Spread, others: Mapping[str, StudyRes
     return text
 
 
-def claims_table(claims: Sequence[Claim], studies: Mapping[str, StudyResults]) -> str:
-    """Return a row for each claim of the hand-written analysis."""
-    rows = []
+def claims_table(claims: Sequence[Claim], studies: Mapping[str, StudyResults]) -> list[str]:
+    """Return how many claims of the hand-written analysis hold, and a row for each."""
+    rows, verdicts = [], Counter[str]()
     for claim in claims:
         values = studies[claim.study].values
         base = _seeds(studies[claim.study], studies)
         numbers = [
-            f"{one} \u2212 {other}: {_judged(found)}"
-            for (one, other), found in zip(claim.better, pairs(claim, values, base), strict=True)
+            f"{one} \u2212 {other}: {_judged(each)}"
+            for (one, other), each in zip(claim.better, pairs(claim, values, base), strict=True)
         ]
+        found = verdict(claim, values, base)
+        verdicts[found] += 1
         rows.append(
             {
                 "published claim": claim.text,
-                "verdict": f"**{verdict(claim, values, base)}**",
+                "verdict": f"**{found}**",
                 "points of test accuracy": "<br>".join(numbers),
             }
         )
-    return table(pd.DataFrame(rows))
+    counts = listed([f"{verdicts[each]} \u00d7 {each}" for each in VERDICTS])
+    return [f"Of {len(rows)} claims: {counts}.", table(pd.DataFrame(rows))]
 
 
 def _judged(found: Difference) -> str:
@@ -302,23 +313,20 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
     summary["against the best"] = [_against(value, best, None) for value in values.values()]
     if not results.as_published:
         summary = summary.rename(columns={"published": "published, by another protocol"})
-    about = [f"`studies/{results.name}.yaml`.", *_about(results)]
+    about, runs = [f"`studies/{results.name}.yaml`.", *_about(results)], results.runs
     return [
         f"### {results.study.title}",
-        *_notes(results),
+        *_notes(results.study.note, *map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         table(summary.loc[:, (summary != "").any()]),
-        f"{conclusion(results, None)} Of single runs, nothing is known of seeds: McNemar's test "
-        f"speaks of the test images alone.",
+        conclusion(results, None) + (SINGLE if len(runs) == runs["value"].nunique() else ""),
         *(part for report in reports for part in model_sections(report)),
     ]
 
 
-def _notes(results: StudyResults) -> list[str]:
-    """Return what must be known before any figure of a study of networks is looked at."""
-    remarks = {network.published.remark for network in results.networks if network.published}
-    notes = [results.study.note, *sorted(remarks)]
+def _notes(*notes: str) -> list[str]:
+    """Return what must be known before any figure is looked at."""
     return [f"> **Note.** {_sentence(note)}" for note in notes if note]
 
 
@@ -334,7 +342,8 @@ def network_report(
         f"Accuracy, F1 and test loss are means over {len(runs)} seeds; all else is of seed "
         f"{first['seed']}"
     )
-    notes = [results.study.note, seeds if len(runs) > 1 else ""]
+    remarks = map(data_remark, results.remarks)
+    notes = [results.study.note, *remarks, seeds if len(runs) > 1 else ""]
     kinds = {kind: f"{network.name}_{kind}" for kind in FIGURES}
     return ModelReport(
         name=value,

@@ -70,6 +70,8 @@ class StudyResults:
     """Columns value, epoch, train_loss; no rows if nothing was published."""
     networks: list[NetworkResults]
     """Of a study of whole networks; else none."""
+    remarks: list[str]
+    """What must be said of the data."""
 
     @property
     def values(self) -> dict[str, Value]:
@@ -147,9 +149,12 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
         tables / f"{name}_confusion.csv", "name", "actual", "predicted", "count"
     )
     networks = []
+    runs = runs if "dataset" in runs else runs.assign(dataset="")
+    datasets = [str(each) for each in runs["dataset"].unique()]
     if any("model" in case for case in study.cases):
+        known = {each: publications.load(published, each) for each in datasets}
         networks = [
-            _network(of_value, history, classes, confusion, published)
+            _network(of_value, history, classes, confusion, known)
             for _, of_value in runs.groupby("value", sort=False)
         ]
     folder = published / "studies"
@@ -167,6 +172,7 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
             folder / f"{name}_history.csv", "value", "epoch", "train_loss"
         ),
         networks=networks,
+        remarks=[text for each in datasets if (text := publications.remark(published, each))],
     )
 
 
@@ -175,7 +181,7 @@ def _network(
     history: pd.DataFrame,
     classes: pd.DataFrame,
     confusion: pd.DataFrame,
-    published: Path,
+    published: Mapping[str, Mapping[str, Published]],
 ) -> NetworkResults:
     run = dict(runs.iloc[0])
     name, model = str(run["name"]), str(run.get("model", run["value"]))
@@ -191,7 +197,7 @@ def _network(
         history=history,
         classes=classes,
         confusion=confusion_of(confusion, list(classes["class"])) if len(confusion) else confusion,
-        published=publications.load(published, str(run.get("dataset", ""))).get(model),
+        published=published[run["dataset"]].get(model),
     )
 
 

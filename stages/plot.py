@@ -41,7 +41,7 @@ def main() -> None:
         for name in models:
             classes = tables.read(args.classes / f"{name}.csv")
             predictions = tables.read(args.predictions / f"{name}.csv")
-            beside = published.load(args.published, params["zoo"][name]["dataset"]).get(name)
+            dataset = params["zoo"][name]["dataset"]
             with np.load(args.mistakes / f"{name}.npz", allow_pickle=False) as mistakes:
                 results = Results(
                     name=name,
@@ -50,8 +50,8 @@ def main() -> None:
                     classes=classes,
                     confusion=tables.confusion(predictions, list(classes["class"])),
                     mistakes=dict(mistakes),
-                    published=beside,
-                    title=beside.remark if beside else "",
+                    published=published.load(args.published, dataset).get(name),
+                    title=published.remark(args.published, dataset),
                 )
             _draw(results, folder, name)
         for name in study_results.names(args.studies, args.tables):

@@ -33,6 +33,7 @@ def main() -> None:
     for name in chosen.models:
         known = model.describe(chosen.zoo[name])
         data = chosen.data[known["dataset"]]
+        remark = report.data_remark(published.remark(args.published, known["dataset"]))
         classes = tables.read(args.classes / f"{name}.csv")
         predictions = tables.read(args.predictions / f"{name}.csv")
         reports.append(
@@ -40,7 +41,7 @@ def main() -> None:
                 name=name,
                 heading=name,
                 level=2,
-                remark="",
+                remark=f"{remark}." if remark else "",
                 settings=known | {"validation_images": data.validation_images},
                 training=read_json(args.training / f"{name}.json"),
                 metrics=read_json(args.metrics / f"{name}.json"),

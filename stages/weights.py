@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from imgclf.common.errors import exit_code
+from imgclf.common.errors import UserError, exit_code
 from imgclf.common.files import read_json, write
 from imgclf.download import Mirror, fetch
 from imgclf.inference.cards import Scaling
@@ -43,15 +43,18 @@ def safetensors(network: str, weights: str) -> bytes:
     if "://" in address:
         base, _, file = address.rpartition("/")
         with tempfile.TemporaryDirectory(prefix="weights-") as scratch:
-            fetch({file: digest}, [Mirror(base)], Path(scratch))
-            return _converted(Path(scratch) / file, scaling)
-    return _converted(Path(address).expanduser(), scaling)
+            try:
+                fetch({file: digest}, [Mirror(base)], Path(scratch))
+            except UserError as error:
+                raise UserError(f"{error}. Or set `weights` to a file that you have") from None
+            return _converted(Path(scratch) / file, address, scaling)
+    return _converted(Path(address).expanduser(), address, scaling)
 
 
-def _converted(path: Path, scaling: Scaling | None) -> bytes:
+def _converted(path: Path, name: str, scaling: Scaling | None) -> bytes:
     from imgclf.inference.weights import from_any_file, to_bytes
 
-    state, found = from_any_file(path.read_bytes(), str(path))
+    state, found = from_any_file(path.read_bytes(), name)
     return to_bytes(state, scaling or found)
 
 

@@ -14,7 +14,7 @@ from imgclf import markdown
         (markdown.percent, 0.00004, "0.00 %"),
         (markdown.points, 0.0132, "+1.32"),
         (markdown.points, -0.005, "-0.50"),
-        (markdown.points, 0.0, "+0.00"),
+        (markdown.points, -0.00001, "+0.00"),
         (markdown.duration, 0.4, "0 min 00 s"),
         (markdown.duration, 59.4, "0 min 59 s"),
         (markdown.duration, 59.6, "1 min 00 s"),

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from imgclf import published, tables
 from imgclf.common.errors import UserError
 from imgclf.model import TrainingSettings
+from imgclf.networks.alexnets import AlexNet3x3, AlexNetLRN
 from imgclf.published import Figures
 from tests.closure import ROOT
 
@@ -71,6 +73,20 @@ def test_training_accuracies_from_scratch_are_shares_of_50_000_images(name: str)
     assert hits == pytest.approx(round(hits), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "network", "size"),
+    [("alexnet_lrn", AlexNetLRN(), 224), ("alexnet_3x3", AlexNet3x3(), 32)],
+)
+def test_our_parameters_are_as_the_note_says(
+    name: str, network: AlexNetLRN | AlexNet3x3, size: int
+) -> None:
+    with torch.device("meta"):
+        ours = sum(p.numel() for p in network.build((3, size, size), 10).parameters())
+    figures = CIFAR[name].figures
+    assert f"{ours / 1e6:.1f} million" in figures.note
+    assert ours == pytest.approx(figures.parameters, rel=0.005)
+
+
 @pytest.mark.parametrize("name", HISTORIES)
 def test_the_last_training_loss_of_a_study_is_that_of_its_table(name: str) -> None:
     history = tables.read(FOLDER / f"studies/{name}.csv")
@@ -101,6 +117,8 @@ def test_fashion_mnist_says_what_the_studies_say() -> None:
 def test_a_copy_of_a_data_set_has_its_figures_and_says_so() -> None:
     copies = published.load(FOLDER, "cifar10_jpeg")
     assert list(copies) == list(CIFAR)
+    assert "JPEG copy" in published.remark(FOLDER, "cifar10_jpeg")
+    assert published.remark(FOLDER, "cifar10") == published.remark(FOLDER, "digits") == ""
     for name, copy in copies.items():
         assert copy.figures == CIFAR[name].figures
         assert copy.dataset == "cifar10"

@@ -150,9 +150,14 @@ def test_the_conclusion_compares_with_published_figures(
     assert ("Not the published" in text) == ("settings" in figures)
 
 
-def test_other_data_than_the_published_are_named() -> None:
-    copy = Published(dataset="d", figures=Figures(), remark="a copy")
-    assert "**Not the published data:** a copy." in report.conclusion(model(published=copy))
+def test_the_summary_names_the_models_that_were_not_trained_as_published() -> None:
+    copy = Published(dataset="d", figures=Figures(settings={"lr": 1, "network": "a"}), remark="r")
+    reports = [model("a"), model("b", published=copy), model("c", published=None)]
+    assert report.departures(reports) == [
+        "Published figures are of another training, as the sections say: "
+        "`b` in `lr`, `network` and the data."
+    ]
+    assert report.departures(reports[:1]) == []
 
 
 PAST = pd.DataFrame(
@@ -261,8 +266,8 @@ def test_the_conclusion_starts_with_the_accuracy_and_names_the_hardest_classes()
 
 
 def test_the_section_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
-    sections = report.model_sections(model(published=None))
-    assert sections[0] == "## lenet5"
+    sections = report.model_sections(model(published=None, remark="So it is."))
+    assert sections[:2] == ["## lenet5", "> **Note.** So it is."]
     assert "![lenet5: loss](plots/lenet5_loss.png)" in sections
     classes, epochs = (rows(text) for text in sections if text.startswith("|"))
     assert classes == [

@@ -176,6 +176,9 @@ def test_claims_have_a_verdict_and_numbers(base: StudyResults, rates: StudyResul
     assert "0.1 \u2212 0.2: +5.90 (p " in table
     assert "0.2 \u2212 0.3: not run" in table
     assert "not here" not in table
+    assert (
+        "Of 2 claims: 1 \u00d7 holds, 0 \u00d7 does not hold and 1 \u00d7 cannot be told." in table
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,16 @@ def test_rows_that_do_not_reproduce_have_a_tested_reason(
     assert "not explained" in text(rates)
 
 
+def test_a_study_says_what_must_be_said_of_its_data(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/original.yaml").write_text(PUBLISHED)
+    (tmp_path / "published/copy.yaml").write_text("{copy_of: original, remark: nearly it}")
+    runs = [run("rates", value, 0, 900, dataset="copy") for value in ("0.1", "0.2")]
+    section = text(load(tmp_path, "rates", YAML, runs))
+    assert "> **Note.** The data set is nearly it." in section
+    assert "#### " not in section
+
+
 def networks(folder: Path, *seeds: int, **settings: object) -> StudyResults:
     """Networks a and b, of which a was published, with these settings."""
     more = {"dataset": "copy", "settings": json.dumps(settings)}
@@ -214,14 +227,12 @@ def networks(folder: Path, *seeds: int, **settings: object) -> StudyResults:
 
 def test_each_network_has_a_section_as_a_model_has(tmp_path: Path) -> None:
     section = text(networks(tmp_path, 0, lr=0.1, epochs=2, dataset="copy"))
-    assert section.count("> **Note.**") == 2
-    assert "> **Note.** A budget." in section
-    assert "> **Note.** Not the original." in section
+    assert section.count("> **Note.** A budget.") == 3
+    assert "> **Note.** The data set is not the original." in section
     assert "published, by another protocol" in section
     first, second = section.partition("#### a (nets)")[2].split("#### b (nets)")
-    assert "> A budget." in first
+    assert "> **Note.** A budget. The data set is not the original." in first
     assert "**Not the published protocol:** `epochs` 2 (published: 30)." in first
-    assert "**Not the published data:** not the original." in first
     assert "7 (50.00 %, most often taken for NA)" in first
     assert "![a: loss](nets-a-s0_loss.png)" in first
     assert "Of the published figures: it was so." in first
