@@ -42,6 +42,8 @@ class Row:
     dataset: str
     changes: dict[str, Any]
     """Every parameter that differs from params.yaml."""
+    settings: dict[str, Any]
+    """The model's, all filled in, and the number of validation images."""
     data_key: str
     """Stands for all that the row's data depend on."""
     key: str
@@ -95,6 +97,7 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
     changes |= {"datasets": [values["zoo"][model].get("dataset")], "models": [model]}
     values |= {key: changes[key] for key in ("datasets", "models")}
     text = [_text(value) for value in point.values()]
+    settled = _settings(values, model)
     return Row(
         study=name,
         name="-".join([name, *(re.sub(r"[^\w.+-]|\.(?=\.)", "_", part) for part in text)])
@@ -104,7 +107,8 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
         model=model,
         dataset=str(values["zoo"][model].get("dataset")),
         changes=changes,
-        data_key=_hash([values["datasets"], _settings(values, model)["data"]]),
+        settings=settled["model"] | {"validation_images": settled["data"]["validation_images"]},
+        data_key=_hash([values["datasets"], settled["data"]]),
         key=result_key(values, model, revision.code),
     )
 

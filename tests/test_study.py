@@ -4,6 +4,7 @@ import base64
 import csv
 import dataclasses
 import fcntl
+import json
 import os
 import pickle
 import re
@@ -92,7 +93,7 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
 
 def results(folder: Path, study: str) -> list[list[dict[str, str]]]:
     """The tables of a study without what differs from run to run."""
-    parts = ("", "_history", "_classes", "_correct")
+    parts = ("", "_history", "_classes", "_confusion", "_correct")
     tables = [table(folder, f"{study}{part}") for part in parts]
     differs = ("seconds", "commit")
     return [[{k: v for k, v in row.items() if k not in differs} for row in t] for t in tables]
@@ -247,6 +248,13 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
     epochs = [(row["name"], row["epoch"]) for row in table(studied, "tiny_history")]
     assert epochs == [(name, str(epoch)) for name in TINY_NAMES for epoch in range(1, 41)]
     assert len(table(studied, "tiny_classes")) == 80
+    counts = [int(row["count"]) for row in table(studied, "tiny_confusion")]
+    assert sum(counts) == 8 * 360
+    settings = [json.loads(row["settings"]) for row in runs]
+    assert [(each["lr"], each["validation_images"]) for each in settings] == [
+        (float(row["value"]), 300) for row in runs
+    ]
+    assert {(row["model"], row["dataset"]) for row in runs} == {("fc", "digits")}
     for one, correct in zip(runs, table(studied, "tiny_correct"), strict=True):
         bits = np.unpackbits(np.frombuffer(base64.b64decode(correct["correct"]), np.uint8))
         assert correct["name"] == one["name"]
