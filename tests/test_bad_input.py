@@ -51,7 +51,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits"),
     ("datasets", ["digits"], "zoo.fc.dataset: 'fashion_mnist' is not in datasets ['digits']"),
     ("models", ["fc", "fc"], "models: ['fc', 'fc'] names one of them twice"),
-    ("models", ["lenet"], "models: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: fc, lenet5"),
+    ("models", ["lenet"], "models: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: alexnet, "),
     ("datasets", ["fashion_mnist", "cifar10_jpeg"], "data.cifar10_jpeg.path: '' is not allowed"),
     ("data.mnist", {}, "data.mnist.source: 'mnist' is unknown. Allowed: cifar10, digits, fash"),
     ("data.digits.source", "digit", "data.digits.source: 'digit' is unknown. Did you mean 'digi"),
@@ -70,7 +70,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("zoo.fc", None, "zoo.fc: None is not a mapping of keys to values"),
     ("zoo.fc.hidden", 0, "zoo.fc.hidden: 0 is not allowed: should be greater than or equal to 1"),
     ("zoo.fc.activation", "relu", "zoo.fc: 'activation' is unknown"),
-    ("zoo.fc.network", "mlp", "zoo.fc.network: 'mlp' is unknown. Allowed: fc, lenet5"),
+    ("zoo.fc.network", "mlp", "zoo.fc.network: 'mlp' is unknown. Allowed: alexnet, "),
     (
         "zoo.fc.dataset",
         "mnist",
@@ -299,12 +299,15 @@ def test_a_read_only_folder_is_named(project: Path) -> None:
     assert_refused(done, "/proc/sys")
 
 
+INPUTS = {"initial": "weights", "features": "features"}
+
+
 def test_a_full_disk_leaves_no_half_written_file(trained: Path, tmp_path: Path) -> None:
     train = "python -m stages.train --data data/normalised"
     paths = " ".join(f"--{name} {tmp_path}/{name}" for name in ("weights", "metrics", "history"))
-    rest = (
-        f"--card data/assigned/fc.json --record {tmp_path}/run --checkpoints {tmp_path}/checkpoints"
-    )
+    rest = f"--record {tmp_path}/run --checkpoints {tmp_path}/checkpoints"
+    rest += " --card data/assigned/fc.json"
+    rest += "".join(f" --{k} data/{d}/fc.safetensors" for k, d in INPUTS.items())
     # A limit on the size of a file fails as a full disk does: in the middle of a write.
     limited = f"ulimit -f 100; exec {train} {paths} {rest}"
     assert_refused(run(trained, "bash", "-c", limited, check=False), "File too large")
