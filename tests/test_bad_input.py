@@ -51,7 +51,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits"),
     ("datasets", ["digits"], "zoo.fc.dataset: 'fashion_mnist' is not in datasets ['digits']"),
     ("models", ["fc", "fc"], "models: ['fc', 'fc'] names one of them twice"),
-    ("models", ["lenet"], "models: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: fc, lenet5"),
+    ("models", ["lenet"], "models: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: alexnet"),
     ("datasets", ["fashion_mnist", "cifar10_jpeg"], "data.cifar10_jpeg.path: '' is not allowed"),
     ("data.mnist", {}, "data.mnist.source: 'mnist' is unknown. Allowed: cifar10, digits, fash"),
     ("data.digits.source", "digit", "data.digits.source: 'digit' is unknown. Did you mean 'digi"),
@@ -70,7 +70,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("zoo.fc", None, "zoo.fc: None is not a mapping of keys to values"),
     ("zoo.fc.hidden", 0, "zoo.fc.hidden: 0 is not allowed: should be greater than or equal to 1"),
     ("zoo.fc.activation", "relu", "zoo.fc: 'activation' is unknown"),
-    ("zoo.fc.network", "mlp", "zoo.fc.network: 'mlp' is unknown. Allowed: fc, lenet5"),
+    ("zoo.fc.network", "mlp", "zoo.fc.network: 'mlp' is unknown. Allowed: alexnet, "),
     (
         "zoo.fc.dataset",
         "mnist",
@@ -306,6 +306,7 @@ def test_a_full_disk_leaves_no_half_written_file(trained: Path, tmp_path: Path) 
         f"--card data/assigned/fc.json --record {tmp_path}/run --checkpoints {tmp_path}/checkpoints"
     )
     # A limit on the size of a file fails as a full disk does: in the middle of a write.
+    rest += " --initial data/weights/fc.safetensors --features data/features/fc.safetensors"
     limited = f"ulimit -f 100; exec {train} {paths} {rest}"
     assert_refused(run(trained, "bash", "-c", limited, check=False), "File too large")
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"history"}
