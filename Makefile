@@ -20,13 +20,15 @@ verify: setup
 	python -m experiments.verify $(MODEL)
 
 # Run what is missing of studies/NAME.yaml as experiments, JOBS at a time; collect metrics/studies/.
+# On a cluster: BACKEND=ray or dask, its ADDRESS, GIT and REMOTE that workers reach, GPUS for each row.
 NAME ?=
-JOBS ?= 1
+WHERE = --jobs "$(JOBS)" --backend "$(BACKEND)" --address "$(ADDRESS)" --git "$(GIT)" --remote "$(REMOTE)" --gpus "$(GPUS)"
 study: setup
-	python -m experiments.study $(NAME) --jobs $(JOBS)
+	python -m experiments.study $(NAME) $(WHERE)
 
+# Every study but those that say what they need, as `needs: gpu`.
 studies: setup
-	python -m experiments.study --all --jobs $(JOBS)
+	python -m experiments.study --all $(WHERE)
 
 # Speed against the usual loop, start-up, growth: bench/results.md. Nothing else should run meanwhile.
 bench: setup

@@ -20,6 +20,7 @@ import numpy as np
 
 from experiments.commands import output
 from experiments.plan import Revision, Row, result_key
+from experiments.row import Place
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import write
@@ -63,9 +64,9 @@ def find(repository: Path, row: Row, commits: Iterable[str], code: dict[str, str
     return None
 
 
-def read(repository: Path, cache: Path, row: Row, commit: str) -> Result:
-    """Return what an experiment found, from its commit and (what is not in git) DVC's cache."""
-    revision, model = Revision(repository, commit), row.model
+def read(place: Place, row: Row, commit: str) -> Result:
+    """Return what an experiment found, from its commit and (what is not in git) from DVC."""
+    revision, model = Revision(Path(place.git), commit), row.model
     stages = settings.parse(revision.show("dvc.lock"))["stages"]
     hashes = {
         out["path"]: out["md5"]
@@ -75,9 +76,10 @@ def read(repository: Path, cache: Path, row: Row, commit: str) -> Result:
     run = {"study": row.study, "name": row.name, "value": row.value, "seed": str(row.seed)}
     for path in (f"metrics/{model}.json", f"metrics/train/{model}.json"):
         run |= {name: str(value) for name, value in json.loads(revision.show(path)).items()}
+    spent, predictions = f"metrics/runs/{model}.json", f"plots/predictions/{model}.csv"
     run |= {
-        "seconds": _seconds(_cached(cache, hashes[f"metrics/runs/{model}.json"])),
-        "predictions_md5": hashes[f"plots/predictions/{model}.csv"],
+        "seconds": _seconds(_stored(place, commit, spent, hashes[spent])),
+        "predictions_md5": hashes[predictions],
         "commit": commit,
         "key": row.key,
     }
@@ -86,15 +88,28 @@ def read(repository: Path, cache: Path, row: Row, commit: str) -> Result:
         for path in (f"plots/history/{model}.csv", f"metrics/classes/{model}.csv")
     )
     history, classes = tables
-    bits = _bits(_cached(cache, run["predictions_md5"]))
+    bits = _bits(_stored(place, commit, predictions, hashes[predictions]))
     correct = [{"name": row.name, "correct": bits}]
     return Result(run=run, history=history, classes=classes, correct=correct)
 
 
-def _cached(cache: Path, md5: str) -> str:
-    """Return the text of a file in the cache; empty if it is no longer there."""
-    path = cache / "files" / "md5" / md5[:2] / md5[2:]
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+def _stored(place: Place, commit: str, path: str, md5: str) -> str:
+    """Return the text of a file from the cache or the remote; empty if it is no longer there."""
+    cached = place.cache / "files" / "md5" / md5[:2] / md5[2:]
+    if cached.exists():
+        return cached.read_text(encoding="utf-8")
+    if not place.remote:
+        return ""
+    import dvc.api  # takes a while, and only what ran on a cluster needs it
+    from dvc.exceptions import DvcException
+
+    try:
+        config = place.remote_config()
+        return str(dvc.api.read(path, repo=place.git, rev=commit, config=config, encoding="utf-8"))
+    except DvcException as error:
+        raise UserError(
+            f"remote: {path} of {commit} is not in {place.remote!r} ({error})"
+        ) from None
 
 
 def _seconds(run: str) -> str:

@@ -6,6 +6,7 @@ the experiment, and, unless the user's own cache is at hand, a DVC remote for da
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from experiments.commands import output
 from experiments.plan import Row
@@ -26,6 +27,9 @@ TAIL = 5
 """Lines of a failed row's log that are shown."""
 PUSHES = 5
 """Attempts to bring an experiment back: a network or a lock may fail for a moment."""
+
+PUSH = ("push", "--quiet", "--run-cache", "--with-deps")
+"""Of DVC: what a target and all before it made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +44,19 @@ class Place:
     """For clones and logs, on the machine of the row. Can be deleted when no row is running."""
     cache: Path
     """Of DVC, shared by all clones on the machine of the row."""
+    remote: str = ""
+    """Of DVC, a name or an address: data come from it, results go to it. None: the cache is all."""
+
+    def expanded(self) -> "Place":
+        """Return the place with paths as they are on this machine, where "~" is known."""
+        folder, cache = self.folder.expanduser(), self.cache.expanduser()
+        return dataclasses.replace(self, folder=folder, cache=cache)
+
+    def remote_config(self) -> dict[str, dict[str, Any]]:
+        """Return DVC's configuration of the remote."""
+        if "://" in self.remote or Path(self.remote).is_absolute():
+            return {"core": {"remote": "study"}, "remote": {"study": {"url": self.remote}}}
+        return {"core": {"remote": self.remote}} if self.remote else {}
 
     def reference(self, name: str) -> str:
         """Return the git reference of the experiment `name` that started from the commit."""
@@ -50,7 +67,7 @@ class Place:
         return self.folder / "logs" / f"{name}.log"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a row."""
 
@@ -59,16 +76,18 @@ class Outcome:
     """From its start to its end, the clone and DVC included."""
     error: str = ""
     """Empty if it is done; else the last lines of its log."""
+    log: str = ""
+    """All that its commands printed."""
 
 
 def run(place: Place, row: Row, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run a row and bring its experiment back. A failure is part of the outcome, not raised."""
     target = f"evaluate@{row.model}"
-    return _in_clone(place, row, row.name, target, environment or {}, bring_back=True)
+    return _in_clone(place.expanded(), row, row.name, target, environment or {}, bring_back=True)
 
 
 def prepare(place: Place, row: Row) -> Outcome:
-    """Put the data of a row into the cache, so that rows at the same time do not all fetch them."""
+    """Put the data of a row where rows find them, so that they do not all fetch them."""
     return _in_clone(place, row, f"data-{row.dataset}", "assign", {}, bring_back=False)
 
 
@@ -82,18 +101,28 @@ def _in_clone(
     bring_back: bool,
 ) -> Outcome:
     start = time.monotonic()
-    error = ""
+    error = log = ""
     try:
         with _clone(place, name) as clone:
-            changes = (f"++{key}={json.dumps(value)}" for key, value in row.changes.items())
-            options = [word for change in changes for word in ("--set-param", change)]
-            if clone.call("dvc", "exp", "run", "--name", name, *options, target, **environment):
+            if not (
+                _experiment(clone, row, name, target, environment, pull=bool(place.remote))
+                and (not place.remote or clone.call("dvc", *PUSH, target))
+                and (not bring_back or _push(clone, place.reference(name)))
+            ):
                 error = clone.tail()
-            elif bring_back:
-                error = _push(clone, place.reference(name))
+            log = clone.printed()
     except (UserError, OSError) as problem:
         error = str(problem)
-    return Outcome(row=row, seconds=time.monotonic() - start, error=error)
+    return Outcome(row, time.monotonic() - start, error, log or error)
+
+
+def _experiment(
+    clone: "_Clone", row: Row, name: str, target: str, environment: Mapping[str, str], *, pull: bool
+) -> bool:
+    changes = (f"++{key}={json.dumps(value)}" for key, value in row.changes.items())
+    options = [word for change in changes for word in ("--set-param", change)]
+    options += ["--pull"] if pull else []
+    return clone.call("dvc", "exp", "run", "--name", name, *options, target, **environment)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,9 +132,9 @@ class _Clone:
     lock: IO[str]
     """Held by every command as well, so nobody else uses the clone before the last one is gone."""
 
-    def call(self, *command: str, **environment: str) -> int:
-        """Run a command that is killed when this process dies; return its exit code."""
-        guard = Path(__file__).with_name("guard.py")
+    def call(self, *command: str, **environment: str) -> bool:
+        """Run a command that is killed when this process dies; return whether it succeeded."""
+        guard = self.folder / "experiments/guard.py"  # workers may have no other copy of the code
         settings = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "DVC_NO_ANALYTICS": "1",
@@ -113,22 +142,28 @@ class _Clone:
             "DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site"),
             "GIT_TERMINAL_PROMPT": "0",  # nobody is there to type a password
         }
-        with self.log.open("ab") as file:
-            process = subprocess.Popen(  # noqa: S603 - commands are written in this file
+        with (
+            self.log.open("ab") as file,
+            subprocess.Popen(  # noqa: S603 - commands are written in this file
                 [sys.executable, "-S", str(guard), *command],
                 cwd=self.folder,
                 env=os.environ | settings | environment,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE,  # closed when the command is done, or this process dead
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 pass_fds=[self.lock.fileno()],
                 start_new_session=True,
-            )
-            return process.wait()
+            ) as process,
+        ):
+            return not process.wait()
+
+    def printed(self) -> str:
+        """Return all that commands printed."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def tail(self) -> str:
         """Return the last lines that commands printed."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = self.printed().splitlines()
         return "\n".join([line for line in lines if line.strip()][-TAIL:]) or "no message"
 
 
@@ -150,8 +185,7 @@ def _clone(place: Place, name: str) -> Iterator[_Clone]:
             options = ("--quiet", "--no-tags", "--no-checkout")
             output("git", "clone", *options, place.git, str(clone), cwd=place.folder)
             output("git", "checkout", "--quiet", "--detach", place.commit, cwd=clone)
-            # What `dvc cache dir --local` writes, in none of the second that it takes.
-            (clone / ".dvc/config.local").write_text(f'[cache]\n    dir = "{place.cache}"\n')
+            _configure(place, clone)
             # A row that was killed goes on from its last epoch: checkpoints are named after their
             # content.
             (clone / ".checkpoints").symlink_to(checkpoints)
@@ -178,11 +212,21 @@ def _unlock(repository: str, reference: str) -> None:
         (Path(repository) / common / f"{reference}.lock").unlink(missing_ok=True)
 
 
-def _push(clone: _Clone, reference: str) -> str:
+def _configure(place: Place, clone: Path) -> None:
+    """Write what `dvc cache dir --local` and `dvc remote add --local` do, in none of the time."""
+    config = place.remote_config()
+    lines = ["[cache]", f'dir = "{place.cache}"']
+    lines += ["[core]", f'remote = "{config["core"]["remote"]}"'] if config else []
+    for name, values in config.get("remote", {}).items():
+        lines += [f"['remote \"{name}\"']", f'url = "{values["url"]}"']
+    (clone / ".dvc/config.local").write_text("\n".join(lines) + "\n")
+
+
+def _push(clone: _Clone, reference: str) -> bool:
     # What `dvc exp push` comes down to, without the two seconds that another DVC takes. By force:
     # an experiment of that name has other parameters, or the row would not have been run.
     for attempt in range(PUSHES):
         time.sleep(attempt)
-        if not clone.call("git", "push", "--quiet", "--force", "origin", reference):
-            return ""
-    return clone.tail()
+        if clone.call("git", "push", "--quiet", "--force", "--no-verify", "origin", reference):
+            return True
+    return False

@@ -21,13 +21,14 @@ from types import FrameType
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from experiments import collect, plan, row
+from experiments import collect, options, plan, row
 from experiments.collect import Result
 from experiments.commands import output
-from experiments.engines import ENGINES
+from experiments.engines import Engine, Resources
 from experiments.plan import Revision, Row
 from experiments.row import Outcome, Place
 from imgclf.common.errors import UserError, exit_code
+from imgclf.common.files import write
 
 
 def main() -> None:
@@ -35,40 +36,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="of a file in studies/")
     parser.add_argument("--all", action="store_true", help="every study that needs nothing special")
-    parser.add_argument("--jobs", default="1", help="rows at a time")
+    options.add(parser)
     args = parser.parse_args()
 
     names = args.names + [n for n in plan.names() if args.all and not plan.load(n).needs]
     if not names:
         raise UserError(f"study: name one or more of {', '.join(plan.names())}")
-    jobs, repository = _number(args.jobs), Path.cwd()
     studies = {name: plan.load(name) for name in names}
+    repository = Path.cwd()
+    engine, resources = options.engine(args)
     _refuse_changes(repository)
     revision = Revision(repository, output("git", "rev-parse", "HEAD", cwd=repository).strip())
     planned = [r for name, study in studies.items() for r in plan.rows(name, study, revision)]
-    cache = Path(output("dvc", "cache", "dir", cwd=repository).strip())
-    folder = repository / ".studies"
-    place = Place(git=str(repository), commit=revision.commit, folder=folder, cache=cache)
-    with _alone(folder):
-        results = _known(repository, place, planned, revision.code)
+    here, there = options.places(args, repository, revision.commit)
+    with _alone(here.folder):
+        results = _known(here, there, planned, revision.code)
         _save(planned, results)
         missing = [r for r in planned if r.name not in results]
         print(f"{len(results)} of {len(planned)} rows are done, {len(missing)} to run", flush=True)
         failed = []
-        for outcome in _outcomes(place, missing, jobs):
+        for outcome in _outcomes(here, there, missing, engine, resources) if missing else ():
+            write(here.log(outcome.row.name), outcome.log)
             if outcome.error:
                 failed.append(outcome.row.name)
-                _report(repository, place, outcome)
+                _report(here, outcome)
             else:
-                _keep(repository, place, outcome, planned, results)
+                _keep(here, there, outcome, planned, results)
     if failed:
         raise UserError(f"{len(failed)} of {len(planned)} rows failed: {', '.join(failed)}")
-
-
-def _number(jobs: str) -> int:
-    if not jobs.isdecimal() or not int(jobs):
-        raise UserError(f"jobs: {jobs!r} is not allowed: should be a whole number of at least 1")
-    return int(jobs)
 
 
 def _refuse_changes(repository: Path) -> None:
@@ -106,10 +101,11 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _known(
-    repository: Path, place: Place, planned: Iterable[Row], code: dict[str, str]
+    here: Place, there: Place, planned: Iterable[Row], code: dict[str, str]
 ) -> dict[str, Result]:
     """Return the results that are in the tables or in experiments, by the name of the row."""
-    _fetch(repository, place, "*")
+    _fetch(here, there, "*")
+    repository = Path(here.git)
     tables = {study: collect.load(study) for study in {r.study for r in planned}}
     commits = collect.experiments(repository)
     results = {}
@@ -118,15 +114,15 @@ def _known(
         if tracked and tracked.run["key"] == r.key:
             results[r.name] = tracked
         elif commit := collect.find(repository, r, commits.get(r.name, ()), code):
-            results[r.name] = collect.read(repository, place.cache, r, commit)
+            results[r.name] = collect.read(here, r, commit)
     return results
 
 
-def _fetch(repository: Path, place: Place, name: str) -> None:
-    """Bring experiments from where rows leave them; that may be the repository itself."""
-    reference = place.reference(name)
+def _fetch(here: Place, there: Place, name: str) -> None:
+    """Bring experiments from where rows leave them; that may be the user's repository itself."""
+    reference = here.reference(name)
     options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-    output("git", "fetch", *options, place.git, f"+{reference}:{reference}", cwd=repository)
+    output("git", "fetch", *options, there.git, f"+{reference}:{reference}", cwd=Path(here.git))
 
 
 def _save(planned: Iterable[Row], results: dict[str, Result]) -> None:
@@ -136,35 +132,29 @@ def _save(planned: Iterable[Row], results: dict[str, Result]) -> None:
             collect.save(study, kept)
 
 
-def _report(repository: Path, place: Place, outcome: Outcome) -> None:
+def _report(here: Place, outcome: Outcome) -> None:
     name = outcome.row.name
-    log = place.log(name).relative_to(repository)
+    log = here.log(name).relative_to(here.git)
     tqdm.write(f"{name} failed ({log}):\n{outcome.error}", file=sys.stderr)
 
 
 def _keep(
-    repository: Path,
-    place: Place,
-    outcome: Outcome,
-    planned: Iterable[Row],
-    results: dict[str, Result],
+    here: Place, there: Place, outcome: Outcome, planned: Iterable[Row], results: dict[str, Result]
 ) -> None:
     """Add the result of a row that is done, and save the tables of its study."""
     r = outcome.row
-    _fetch(repository, place, r.name)
-    commit = output("git", "rev-parse", place.reference(r.name), cwd=repository).strip()
-    results[r.name] = collect.read(repository, place.cache, r, commit)
+    _fetch(here, there, r.name)
+    commit = output("git", "rev-parse", here.reference(r.name), cwd=Path(here.git)).strip()
+    results[r.name] = collect.read(here, r, commit)
     _save([other for other in planned if other.study == r.study], results)
     tqdm.write(f"{r.name}: {outcome.seconds:.0f} s", file=sys.stdout)
     sys.stdout.flush()
 
 
-def _outcomes(place: Place, missing: list[Row], jobs: int) -> Iterator[Outcome]:
+def _outcomes(
+    here: Place, there: Place, missing: list[Row], engine: Engine, resources: Resources
+) -> Iterator[Outcome]:
     """Run rows, and yield what became of each as soon as it is known."""
-    for r in {r.data_key: r for r in missing if min(jobs, len(missing)) > 1}.values():
-        outcome = row.prepare(place, r)
-        if outcome.error:
-            raise UserError(f"the data of {r.name} could not be made:\n{outcome.error}")
     # Of rows that are the same run (the base case is in many studies), one is trained and then the
     # others, which find it in DVC's run-cache.
     first = {r.key: r for r in reversed(missing)}
@@ -172,13 +162,19 @@ def _outcomes(place: Place, missing: list[Row], jobs: int) -> Iterator[Outcome]:
     again = [r for r in missing if first[r.key] is not r]
     terminal = sys.stderr.isatty()
     with (
-        ENGINES["local"](jobs) as call,
+        engine(resources) as call,
         tqdm(total=len(missing), unit="row", dynamic_ncols=True, disable=not terminal) as bar,
     ):
+        if here.remote or min(resources.jobs, len(missing)) > 1:
+            for r in {r.data_key: r for r in missing}.values():
+                outcome = row.prepare(here, r)
+                if outcome.error:
+                    raise UserError(f"the data of {r.name} could not be made:\n{outcome.error}")
         for wave in (once, again):
             # Threads, because all they do is wait for a process, here or elsewhere.
+            jobs = min(resources.jobs, max(len(wave), 1))
             parallel = Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")
-            for outcome in parallel(delayed(call)(place, r) for r in wave):
+            for outcome in parallel(delayed(call)(there, r) for r in wave):
                 yield outcome
                 bar.update()
 

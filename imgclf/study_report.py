@@ -20,7 +20,7 @@ REPRODUCED = 0.01
 """A row whose accuracy is further than this from the published one is listed."""
 LONG = 20
 """Of more rows, half as many are shown."""
-SINGLE = " Nothing is known of seeds here: McNemar's test speaks of the test images alone."
+SINGLE = " That is by McNemar's test, so of the test images alone: nothing is known of seeds here."
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -186,7 +186,7 @@ def conclusion(results: StudyResults, base: Spread | None) -> str:
     if len(values) == 1:
         return sentence
     if not close:
-        return f"{sentence} The difference from every other is real."
+        return f"{sentence} It can be told apart from every other."
     if len(close) == len(values) - 1 > 1:
         others = "any other"
     elif len(close) > LONG // 2:
@@ -314,13 +314,14 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
     if not results.as_published:
         summary = summary.rename(columns={"published": "published, by another protocol"})
     about, runs = [f"`studies/{results.name}.yaml`.", *_about(results)], results.runs
+    single = len(runs) == len(values) > 1 and bool(runs["validation_accuracy"].notna().all())
     return [
         f"### {results.study.title}",
         *_notes(results.study.note, *map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         table(summary.loc[:, (summary != "").any()]),
-        conclusion(results, None) + (SINGLE if len(runs) == runs["value"].nunique() else ""),
+        conclusion(results, None) + (SINGLE if single else ""),
         *(part for report in reports for part in model_sections(report)),
     ]
 

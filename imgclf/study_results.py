@@ -93,6 +93,8 @@ class StudyResults:
     @property
     def varied(self) -> str:
         """What the study varies, as params.yaml calls it, without the model's own prefix."""
+        if self.networks and all(net.model == net.runs["value"].iloc[0] for net in self.networks):
+            return "network"
         keys = [*self.study.varies, *(key for case in self.study.cases for key in case)]
         prefix = f"zoo.{self.study.model}."
         return ", ".join(key.removeprefix(prefix) for key in dict.fromkeys(keys))
@@ -152,6 +154,7 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
     runs = runs if "dataset" in runs else runs.assign(dataset="")
     datasets = [str(each) for each in runs["dataset"].unique()]
     if any("model" in case for case in study.cases):
+        runs = _by_model(runs) if "model" in runs else runs
         known = {each: publications.load(published, each) for each in datasets}
         networks = [
             _network(of_value, history, classes, confusion, known)
@@ -174,6 +177,14 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
         networks=networks,
         remarks=[text for each in datasets if (text := publications.remark(published, each))],
     )
+
+
+def _by_model(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with a network's name as their value, if no two values have the same."""
+    models = runs.groupby("value")["model"].first()
+    if models.duplicated().any():
+        return runs
+    return runs.assign(value=runs["model"])
 
 
 def _network(

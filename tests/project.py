@@ -37,6 +37,11 @@ def copy_project(folder: Path) -> None:
         if Path(name).parts[0] not in OUTPUTS and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    start_repository(folder)
+
+
+def start_repository(folder: Path) -> None:
+    """Make a folder a git repository, and commit all that is in it."""
     run(folder, "git", "init", "--quiet", "--initial-branch", "main")
     run(folder, "git", "config", "user.email", "test@example.org")
     run(folder, "git", "config", "user.name", "Test")

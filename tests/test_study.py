@@ -2,9 +2,11 @@
 
 import base64
 import csv
+import dataclasses
 import fcntl
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -19,19 +21,19 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from experiments import plan, row
+from experiments import engines, options, plan, row
 from imgclf.common.errors import UserError
 from tests.closure import ROOT
-from tests.project import commit, copy_project, run, use_digits
+from tests.project import commit, copy_project, run, start_repository, use_digits
 
 TINY: dict[str, Any] = {
     "title": "of the tests",
     "model": "fc",
     "varies": {"zoo.fc.lr": [0.001, 0.01]},
     "fixed": {"zoo.fc.hidden": 8, "epochs": 40},
-    "seeds": [0, 1],
+    "seeds": [0, 1, 2, 3],
 }
-TINY_NAMES = ["tiny-0.001-s0", "tiny-0.001-s1", "tiny-0.01-s0", "tiny-0.01-s1"]
+TINY_NAMES = [f"tiny-{lr}-s{seed}" for lr in ("0.001", "0.01") for seed in range(4)]
 
 
 def new_project(folder: Path) -> Path:
@@ -212,6 +214,10 @@ def test_every_study_is_valid_and_has_the_published_values(project: Path, name: 
         (["tinny"], 1, "study: 'tinny' is unknown. Did you mean 'tiny'? Allowed: "),
         (["tiny"], 0, "jobs: '0' is not allowed: should be a whole number of at least 1"),
         (["tiny"], "two", "jobs: 'two' is not allowed: should be a whole number of at least 1"),
+        (["tiny", "--backend", "rey"], 1, "backend: 'rey' is unknown. Did you mean 'ray'? "),
+        (["tiny", "--backend", "dask"], 1, "address: is missing; backend dask needs address, "),
+        (["tiny", "--remote", "x"], 1, "remote: 'x' has no effect without a backend (ray, dask)"),
+        (["tiny", "--gpus", "1"], 1, "gpus: '1' has no effect without a backend (ray, dask)"),
     ],
 )
 def test_a_bad_call_is_one_line(
@@ -236,11 +242,11 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
     runs = table(studied, "tiny")
     assert [row["name"] for row in runs] == TINY_NAMES
     assert all(f"{name}," in shown for name in TINY_NAMES)
-    assert [row["seed"] for row in runs] == ["0", "1", "0", "1"]
+    assert [row["seed"] for row in runs] == list("01230123")
     assert all(float(row["accuracy"]) > 0.1 and row["seconds"] for row in runs)
     epochs = [(row["name"], row["epoch"]) for row in table(studied, "tiny_history")]
     assert epochs == [(name, str(epoch)) for name in TINY_NAMES for epoch in range(1, 41)]
-    assert len(table(studied, "tiny_classes")) == 40
+    assert len(table(studied, "tiny_classes")) == 80
     for one, correct in zip(runs, table(studied, "tiny_correct"), strict=True):
         bits = np.unpackbits(np.frombuffer(base64.b64decode(correct["correct"]), np.uint8))
         assert correct["name"] == one["name"]
@@ -251,17 +257,17 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
 
 def test_a_second_call_runs_nothing(studied: Path) -> None:
     before = results(studied, "tiny")
-    assert study(studied, "tiny").stdout == "4 of 4 rows are done, 0 to run\n"
+    assert study(studied, "tiny").stdout == "8 of 8 rows are done, 0 to run\n"
     for path in (studied / "metrics/studies").iterdir():
         path.unlink()
-    assert study(studied, "tiny").stdout == "4 of 4 rows are done, 0 to run\n"
+    assert study(studied, "tiny").stdout == "8 of 8 rows are done, 0 to run\n"
     assert results(studied, "tiny") == before
 
 
 def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> None:
     # From here the rows of `tiny` are known from its tables, as experiments of another commit.
     commit(studied)
-    add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 2]})
+    add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 9]})
     add_study(studied, "wild", TINY | {"varies": {"zoo.fc.lr": [0.001, 1e30]}, "seeds": [0]})
 
     done = study(studied, "tiny", "wild", jobs=2, check=False)
@@ -272,9 +278,9 @@ def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> No
     assert "error: the loss is nan in epoch 1" in done.stderr
     assert done.stderr.splitlines()[-1] == "error: 1 of 4 rows failed: wild-1e+30-s0"
     tiny, wild = table(studied, "tiny"), table(studied, "wild")
-    assert [row["name"] for row in tiny] == ["tiny-0.001-s0", "tiny-0.001-s2"]
+    assert [row["name"] for row in tiny] == ["tiny-0.001-s0", "tiny-0.001-s9"]
     names = dict.fromkeys(row["name"] for row in table(studied, "tiny_history"))
-    assert list(names) == ["tiny-0.001-s0", "tiny-0.001-s2"]
+    assert list(names) == ["tiny-0.001-s0", "tiny-0.001-s9"]
     assert [row["name"] for row in wild] == ["wild-0.001-s0"]
     # The same run in another study is not trained again.
     assert wild[0]["key"] == tiny[0]["key"]
@@ -289,6 +295,55 @@ def test_a_row_can_be_sent_to_another_process_or_machine(project: Path) -> None:
     assert pickle.loads(pickle.dumps(sent)) == sent  # noqa: S301 - made here
 
 
+def test_rows_at_the_same_time_have_different_gpus(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = {"evaluate": {"matrix": {"model": ["m"]}, "cmd": "echo GPU $CUDA_VISIBLE_DEVICES"}}
+    pipeline["evaluate"]["params"] = ["seed"]
+    with (tmp_path / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": pipeline}, file)
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").touch()
+    start_repository(tmp_path)
+    head = run(tmp_path, "git", "rev-parse", "HEAD").stdout.strip()
+    place = row.Place(git=str(tmp_path), commit=head, folder=tmp_path / ".s", cache=tmp_path / ".c")
+    planned = rows_of(project, {"title": "t", "model": "fc", "seeds": [1, 2]})
+    planned = [dataclasses.replace(r, model="m", changes={"seed": r.seed}) for r in planned]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    with engines.local(engines.Resources(jobs=2)) as call:
+        outcomes = [call(place, r) for r in planned]
+
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    assert [re.findall(r"^GPU (\d)$", outcome.log, re.MULTILINE) for outcome in outcomes] == [
+        ["5"],
+        ["7"],
+    ]
+
+
+REMOTES = [
+    ("s3://bucket/path", "s3://bucket/path"),
+    ("storage", "storage"),
+    ("./folder", "{here}/folder"),
+    ("other", "remote: 'other' is neither an address nor in .dvc/config of the commit (storage)"),
+]
+
+
+@pytest.mark.parametrize(("remote", "meaning"), REMOTES)
+def test_a_remote_is_a_name_or_an_address(tmp_path: Path, remote: str, meaning: str) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("['remote \"storage\"']\n    url = /srv/dvc\n")
+    start_repository(tmp_path)
+    with chdir(tmp_path):
+        try:
+            found = options.remote_of(remote, tmp_path, "HEAD")
+        except UserError as error:
+            found = str(error)
+    assert found == meaning.format(here=tmp_path)
+
+
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes that a failing test leaves are killed."""
@@ -301,7 +356,7 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 def start(project: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.study", "tiny"],
+        [sys.executable, "-m", "experiments.study", "tiny", "--jobs", "2"],
         cwd=project,
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
@@ -333,9 +388,8 @@ def test_killed_and_interrupted_the_next_call_finishes_with_the_same_results(
     studied: Path, tmp_path: Path, started: list[subprocess.Popen[bytes]]
 ) -> None:
     project = new_project(tmp_path)
-    add_study(project, "tiny", TINY | {"seeds": [0]})
     started.append(start(project))
-    wait_for(project, ".studies/logs/tiny-*", started[-1])
+    wait_for(project, ".studies/logs/data-*", started[-1])
     assert "another study is running" in study(project, "tiny", check=False).stderr
     os.kill(started[-1].pid, signal.SIGINT)
     assert started[-1].wait() == 130
@@ -343,15 +397,17 @@ def test_killed_and_interrupted_the_next_call_finishes_with_the_same_results(
 
     started.append(start(project))
     wait_for(project, "metrics/studies/tiny_classes.csv", started[-1])
+    while len(table(project, "tiny")) < 3:
+        time.sleep(0.01)
     wait_for(project, ".studies/checkpoints/*/*.ckpt", started[-1])
     os.killpg(started[-1].pid, signal.SIGKILL)
     assert_nothing_runs(project)
 
-    assert study(project, "tiny").stdout.startswith("1 of 2 rows are done, 1 to run\n")
-    log = (project / ".studies/logs/tiny-0.01-s0.log").read_text()
-    assert "fc: going on after epoch" in log
-    undisturbed = results(kept(studied), "tiny")
-    assert results(project, "tiny") == [
-        [row for row in table if row["name"].endswith("-s0")] for table in undisturbed
-    ]
+    in_flight = [path.name for path in (project / ".studies/clones").iterdir()]
+    done = study(project, "tiny", jobs=2).stdout
+    assert re.match(r"[345] of 8 rows are done, [345] to run\n", done)
+    logs = [(project / f".studies/logs/{name}.log").read_text() for name in in_flight]
+    assert any("fc: going on after epoch" in log for log in logs)
+    assert results(project, "tiny") == results(kept(studied), "tiny")
+    assert len(table(project, "tiny")) == 8
     assert not list((project / ".studies/clones").glob("*"))

@@ -49,7 +49,7 @@ class ConvTanhAvgPool2d(nn.Conv2d):
     def __init__(self, in_channels: int, out_channels: int, size: int, padding: int = 0) -> None:
         super().__init__(in_channels, out_channels, size, padding=padding)
         self.edge = padding
-        self.register_buffer("halves", torch.eye(out_channels) / 2, persistent=False)
+        self.register_buffer("identity", torch.eye(out_channels), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return `images` (N, C, H, W) as (N, out_channels, height, width), both sides halved."""
@@ -61,7 +61,7 @@ class ConvTanhAvgPool2d(nn.Conv2d):
             pooled: Tensor = _TanhAvgPool2d.apply(super().forward(images))
         else:
             padded = functional.pad(images, [self.edge] * 4) if self.edge else images
-            pooled = _ConvTanhAvgPool2d.apply(padded, self.weight, self.bias, self.halves)
+            pooled = _ConvTanhAvgPool2d.apply(padded, self.weight, self.bias, self.identity)
         return pooled
 
 
@@ -78,28 +78,29 @@ class _ConvTanhAvgPool2d(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, half: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, identity: Tensor) -> Tensor:
         channels, size = len(weight), weight.shape[2]
         n, down, across = len(images), *((side - size + 1) // 2 for side in images.shape[2:])
         patches = _patches(images, size + 1, down, across)
-        kernels = _shifted_kernels(weight, bias).mul_(2)
+        kernels = _shifted_kernels(weight, bias)
         # As tanh(x) = 2 sigmoid(2x) - 1, whose sigmoid takes a third of the time of torch.tanh.
-        sigmoid = torch.mm(kernels, patches).sigmoid_()
-        ctx.save_for_backward(patches, kernels, sigmoid, half)
+        sigmoid = torch.addmm(identity[0, 0], kernels, patches, beta=0, alpha=2).sigmoid_()
+        ctx.save_for_backward(patches, kernels, sigmoid, identity)
         ctx.shape = images.shape
         sums = sigmoid.view(channels, 4, -1).sum(dim=1)
-        # This product transposes, too, in a quarter of the time of a copy.
-        pooled = torch.mm(sums.t(), half).sub_(1)
+        # This product transposes, in a quarter of the time of a copy.
+        pooled = torch.addmm(identity[0, 0], sums.t(), identity, beta=0, alpha=0.5).sub_(1)
         return pooled.view(n, down, across, channels).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        patches, kernels, sigmoid, half = ctx.saved_tensors
+        patches, kernels, sigmoid, identity = ctx.saved_tensors
         n, channels, down, across = gradient.shape
         pixels = gradient.permute(0, 2, 3, 1).reshape(-1, channels)
-        rows = torch.mm(half, pixels.t())[:, None].expand(-1, 4, -1)
+        rows = torch.mm(identity, pixels.t())[:, None].expand(-1, 4, -1)
+        # d tanh(x) / 4 = sigmoid'(2x)
         back = torch.ops.aten.sigmoid_backward(rows, sigmoid.view(rows.shape)).view(sigmoid.shape)
-        weight, bias = _unshifted(torch.mm(back, patches.t()).mul_(2), channels, ctx.shape[1])
+        weight, bias = _unshifted(torch.mm(back, patches.t()), channels, ctx.shape[1])
         images = None
         if ctx.needs_input_grad[0]:
             by_patch = torch.mm(back.t(), kernels[:, :-1])
@@ -121,13 +122,13 @@ def _patches(images: Tensor, side: int, down: int, across: int) -> Tensor:
         patches = images.new_empty(length + 1, count)
         shape, strides = (side, side, n, down, across), (row, 1, height * row, 2 * row, 2)
         patches[:-1].view(shape).copy_(pixels.as_strided(shape, strides))
-        patches[-1] = 1
+        patches[-1].fill_(1)
         return patches
     patches = images.new_empty(count, length + 1)
     shape = (n, down, across, side, side * channels)
     strides = (height * row, 2 * row, 2 * channels, row, 1)
     patches[:, :-1].view(shape).copy_(pixels.as_strided(shape, strides))
-    patches[:, -1] = 1
+    patches[:, -1].fill_(1)
     return patches.t()
 
 
@@ -152,27 +153,31 @@ def _folded(by_patch: Tensor, shape: torch.Size) -> Tensor:
 def _shifted_kernels(weight: Tensor, bias: Tensor) -> Tensor:
     """Return kernels and biases for the four places of `_patches`: (4 O, C (size + 1)^2 + 1)."""
     channels, before, size, _ = weight.shape
-    side, wide = size + 1, size + 2
-    kernels = functional.pad(weight.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
-    shape = (channels, 2, 2, side, side, before)
-    row = wide * before
-    shifted = weight.new_empty(channels, 4, side**2 * before + 1)
-    strides = (wide * row, row, before, row, before, 1)
-    shifted[:, :, :-1].unflatten(1, (2, 2)).unflatten(3, shape[3:]).copy_(
-        kernels.as_strided(shape, strides)
-    )
-    shifted[:, :, -1] = bias[:, None]
-    return shifted.view(4 * channels, -1)
+    side, length = size + 1, before * (size + 1) ** 2 + 1
+    padded = functional.pad(weight.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+    row = (size + 2) * before
+    shape = (channels, 2, 2, side, side * before)
+    windows = padded.as_strided(shape, ((size + 2) * row, row, before, row, 1))
+    shifted = weight.new_empty(4 * channels, length)
+    places = (4 * length, 2 * length, length, side * before, 1)
+    shifted.as_strided(shape, places).copy_(windows)
+    shifted.as_strided((channels, 4), (4 * length, length), length - 1).copy_(bias[:, None])
+    return shifted
 
 
 def _unshifted(shifted: Tensor, channels: int, before: int) -> tuple[Tensor, Tensor]:
     """Return the gradients of weight and bias from those of `_shifted_kernels`."""
-    shifted = shifted.view(channels, 4, -1)
-    side = math.isqrt(shifted.shape[2] // before)
-    places = shifted[:, :, :-1].view(channels, 2, 2, side, side, before)
-    rows = places[:, 0, :, 1:] + places[:, 1, :, :-1]
-    weight = rows[:, 0, :, 1:] + rows[:, 1, :, :-1]
-    return weight.permute(0, 3, 1, 2), shifted[:, :, -1].sum(dim=1)
+    length = shifted.shape[1]
+    side = math.isqrt(length // before)
+    row, size = side * before, side - 1
+    # Where the kernel begins differs from place to place by a row and by a pixel of the patch.
+    shape = (channels, 2, 2, size, size * before)
+    strides = (4 * length, 2 * length - row, length - before, row, 1)
+    top, bottom = shifted.as_strided(shape, strides, row + before).unbind(1)
+    left, right = (top + bottom).unbind(1)
+    weight = (left + right).view(channels, size, size, before).permute(0, 3, 1, 2)
+    bias = shifted.as_strided((channels, 4), (4 * length, length), length - 1).sum(dim=1)
+    return weight, bias
 
 
 class _TanhAvgPool2d(torch.autograd.Function):

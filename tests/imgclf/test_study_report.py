@@ -146,7 +146,7 @@ def test_a_section_says_what_is_chosen_and_what_it_is_worth(
     assert "95.00 %" in section
     assert "+2.00" in section
     assert "Validation chooses **0.1**, whose test accuracy is 95.00 %, the highest." in section
-    assert "The difference from every other is real." in section
+    assert "It can be told apart from every other." in section
 
 
 def test_close_values_are_not_told_apart(base: StudyResults, tmp_path: Path) -> None:
@@ -276,12 +276,28 @@ def test_networks_of_tables_without_their_names_are_those_of_the_values(tmp_path
     section = text(load(tmp_path, "nets", NETWORKS, runs))
     assert "#### a (nets)" in section
     assert "nothing can be chosen" in section
+    assert "McNemar's test, so" not in section
+
+
+def test_networks_with_settings_of_their_own_have_their_names(tmp_path: Path) -> None:
+    runs = [
+        run("nets", f"{name} 64", 0, 900 + number, model=name)
+        for number, name in enumerate(("a", "b"))
+    ]
+    results = load(tmp_path, "nets", NETWORKS, runs)
+    assert list(results.values) == ["a", "b"]
+    assert results.varied == "network"
+    twice = [one | {"model": "a"} for one in runs]
+    assert list(load(tmp_path, "nets", NETWORKS, twice).values) == ["a 64", "b 64"]
+    base = [run("base", "", seed, 890, model="lenet5") for seed in (0, 1, 2)]
+    assert list(load(tmp_path, "base", BASE, base).values) == [""]
 
 
 def test_seeds_of_another_model_say_nothing_of_networks(base: StudyResults, tmp_path: Path) -> None:
     other = load(tmp_path, "nets", NETWORKS, [run("nets", "a", 0, 900), run("nets", "b", 0, 896)])
     # Four images of 1000 (p 0.125), and further apart than the seeds of `base` explain.
     assert "-0.40, not told apart" in text(base, other)
+    assert "That is by McNemar's test, so of the test images alone" in text(base, other)
     far = load(tmp_path, "nets", NETWORKS, [run("nets", "a", 0, 900), run("nets", "b", 0, 890)])
     assert "-1.00 " in text(base, far)
 

@@ -1,0 +1,66 @@
+"""The same study here and on clusters, whose workers share a git repository and a folder."""
+
+import dataclasses
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+
+from experiments import plan
+from experiments.engines import ENGINES, Resources
+from experiments.options import WORKERS
+from experiments.row import Place
+from tests.cluster import CLUSTERS
+from tests.project import copy_project, run, use_digits
+from tests.test_study import add_study, results
+
+STUDY = {
+    "title": "of the tests",
+    "model": "fc",
+    "fixed": {"zoo.fc.hidden": 8, "epochs": 2},
+    "seeds": [0, 1],
+}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the study ran without a cluster."""
+    folder = tmp_path_factory.mktemp("here")
+    copy_project(folder)
+    use_digits(folder, epochs=1)
+    add_study(folder, "small", STUDY)
+    run(folder, "python", "-m", "experiments.study", "small")
+    return folder
+
+
+@pytest.mark.parametrize("backend", CLUSTERS)
+def test_a_study_on_a_cluster_is_that_of_one_machine(
+    here: Path, tmp_path: Path, backend: str
+) -> None:
+    project, git, remote = tmp_path / "user", tmp_path / "git", tmp_path / "remote"
+    run(tmp_path, "git", "clone", "--quiet", str(here), str(project))
+    run(tmp_path, "git", "clone", "--quiet", "--bare", str(here), str(git))
+    with CLUSTERS[backend](tmp_path) as address:
+        options = ("--backend", backend, "--address", address, "--remote", str(remote))
+        command = ("python", "-m", "experiments.study", "small", *options, "--git", str(git))
+        done = run(project, *command).stdout
+        assert done.startswith("0 of 2 rows are done, 2 to run\n")
+        assert results(project, "small") == results(here, "small")
+        assert logs(tmp_path) == {"one": 1, "two": 1}
+        log = (project / ".studies/logs/small-s0.log").read_text()
+        assert "Stage 'fetch@digits' is cached - skipping run" in log
+
+        # A cluster says who has a GPU: the second worker alone.
+        place = Place(git="/none", commit="0" * 40, folder=WORKERS, cache=WORKERS / "cache")
+        resources = Resources(jobs=1, address=address, gpus=1)
+        with chdir(project), ENGINES[backend](resources) as call:
+            rows = plan.rows("small", plan.load("small"), plan.Revision(project, "HEAD"))
+            outcomes = [call(place, dataclasses.replace(r, name=f"{r.name}-gpu")) for r in rows]
+        assert all("repository '/none' does not exist" in outcome.error for outcome in outcomes)
+        assert logs(tmp_path) == {"one": 1, "two": 3}
+
+
+def logs(folder: Path) -> dict[str, int]:
+    """Return how many rows each worker ran."""
+    places = {name: folder / name / ".cache/imgclf/logs" for name in ("one", "two")}
+    return {name: len(list(place.glob("*.log"))) for name, place in places.items()}
