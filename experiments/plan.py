@@ -167,6 +167,8 @@ def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
     chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
     data = asdict(chosen.data[chosen.zoo[model].dataset])
     data.pop("mirror", None)  # where the same bytes come from
+    if data.get("sha256"):
+        del data["path"]
     return {"model": models.describe(chosen.zoo[model]), "data": data}
 
 

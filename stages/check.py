@@ -37,8 +37,10 @@ def main() -> None:
             )
     with new_folder(args.sources) as folder:
         for name, values in wanted.items():
-            place = {key: values[key] for key in ("source", "mirror", "path") if key in values}
-            write_json(folder / f"{name}.json", place)
+            place = ("source", "mirror", "path", "sha256")
+            write_json(
+                folder / f"{name}.json", {key: values[key] for key in place if key in values}
+            )
     write(args.output, "params.yaml is valid\n")
 
 

@@ -157,6 +157,16 @@ def test_the_key_is_that_of_parameters_data_and_code(project: Path) -> None:
     assert len({same[0], *other}) == 4
 
 
+def test_where_data_of_a_known_hash_are_is_no_matter(project: Path) -> None:
+    def key(**changes: object) -> str:
+        data = {f"data.cifar10_jpeg.{name}": value for name, value in changes.items()}
+        fixed = {"zoo.fc.dataset": "cifar10_jpeg"} | data
+        return rows_of(project, {"title": "t", "model": "fc", "fixed": fixed})[0].key
+
+    assert key(path="/a") == key(path="/b") != key(image_size=8)
+    assert key(path="/a", sha256="") != key(path="/b", sha256="")
+
+
 BAD_STUDIES: list[tuple[object, str]] = [
     ([], "parameters: [] is not a mapping of keys to values"),
     ({"title": None}, "title: None is not allowed: should be a valid string"),
@@ -213,6 +223,8 @@ def test_every_study_is_valid_and_has_the_published_values(project: Path, name: 
     [
         ([], 1, "study: name one or more of activation, base, "),
         (["tinny"], 1, "study: 'tinny' is unknown. Did you mean 'tiny'? Allowed: "),
+        (["tiny", "-S", "epochs"], 1, "set-param: 'epochs' is not allowed: should be KEY=VALUE"),
+        (["tiny", "-S", "epoch=1"], 1, "studies/tiny.yaml: parameters: 'epoch' is unknown"),
         (["tiny"], 0, "jobs: '0' is not allowed: should be a whole number of at least 1"),
         (["tiny"], "two", "jobs: 'two' is not allowed: should be a whole number of at least 1"),
         (["tiny", "--backend", "rey"], 1, "backend: 'rey' is unknown. Did you mean 'ray'? "),

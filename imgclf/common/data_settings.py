@@ -37,6 +37,8 @@ class FolderSettings(DataSettings):
 
     path: str = ""
     """The folder, or a zip of it. Fetched once: `dvc repro --force fetch@NAME` reads it again."""
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Of the zip; nothing else is read. With it, where the zip is does not matter to results."""
     image_size: Annotated[int, Field(ge=1, le=4096)]
     """Height and width that every image is resized to."""
     channels: Literal[1, 3] = 3

@@ -55,9 +55,9 @@ class Dataset:
 class ImageFolder:
     """Images of one's own, in a folder for each class; what they are is in their settings."""
 
-    def fetch(self, folder: Path, path: str = "") -> Mapping[str, str]:
+    def fetch(self, folder: Path, path: str = "", sha256: str = "") -> Mapping[str, str]:
         """Put the images at `path` into `folder`; return where they are from."""
-        return {image_folder.ARCHIVE: image_folder.fetch(path, folder)}
+        return {image_folder.ARCHIVE: image_folder.fetch(path, folder, sha256)}
 
     def read(self, folder: Path, settings: DataSettings) -> Contents:
         """Return the images in `folder`, as the settings say; raise `UserError` if it cannot be."""

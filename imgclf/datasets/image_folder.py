@@ -19,18 +19,19 @@ from tqdm import tqdm
 
 from imgclf.common.data_settings import FolderSettings
 from imgclf.common.errors import UserError
-from imgclf.common.files import expanded
+from imgclf.common.files import expanded, sha256
 from imgclf.datasets import image_decoding, image_names, labelled
 from imgclf.datasets.labelled import Labelled
 
 ARCHIVE = "images.zip"
 
 
-def fetch(path: str, folder: Path) -> str:
+def fetch(path: str, folder: Path, digest: str = "") -> str:
     """Put the images at `path`, a folder or a zip, into `folder` as one zip; return where from.
 
     A zip is copied; a folder is packed, always to the same bytes. Raises `UserError` if it is not
-    there, or its names are not those of images in the folders of classes.
+    there, if the SHA-256 of the zip is not `digest` (unless that is empty), or if its names are not
+    those of images in the folders of classes.
     """
     if not path:
         raise UserError("path: '' is not allowed: should be a folder of images or a zip of one")
@@ -38,16 +39,23 @@ def fetch(path: str, folder: Path) -> str:
     if source.is_dir():
         listing = image_names.arrange(_walk(source))
         _pack(source, [*listing.train, *listing.test], folder / ARCHIVE)
+        _check_digest(folder / ARCHIVE, digest)
     elif source.is_file():
-        with _opened(source, path) as archive:
-            listing = image_names.arrange(_members(archive))
         shutil.copyfile(source, folder / ARCHIVE)
+        _check_digest(folder / ARCHIVE, digest)
+        with _opened(folder / ARCHIVE, path) as archive:
+            listing = image_names.arrange(_members(archive))
     else:
         raise UserError(f"path: {path!r} is neither a folder nor a zip file")
     if listing.ignored:
         first = ", ".join(map(repr, listing.ignored[:3]))
         print(f"ignored, no images by their names: {len(listing.ignored)} files ({first})")
     return path
+
+
+def _check_digest(archive: Path, digest: str) -> None:
+    if digest and (found := sha256(archive)) != digest:
+        raise UserError(f"sha256: the zip has {found[:12]}..., not {digest[:12]}...")
 
 
 def read(folder: Path, settings: FolderSettings) -> tuple[list[str], Labelled, Labelled]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from imgclf.common.data_settings import FolderSettings
 from imgclf.common.errors import UserError
+from imgclf.common.files import sha256
 from imgclf.datasets import image_folder
 from imgclf.datasets.labelled import Labelled
 from tests.imgclf.datasets.pictures import Files, as_folder, as_zip, noise
@@ -97,6 +98,17 @@ def test_a_folder_and_zips_of_it_are_the_same_images(
     ]
     for path in paths:
         assert hashable(load(path, tmp_path, test_images=test_images)) == hashable(expected), path
+
+
+@pytest.mark.parametrize("make", [as_zip, as_folder])
+def test_a_zip_is_the_one_of_the_stated_hash(make: Callable[..., Path], tmp_path: Path) -> None:
+    source, raw = make(tmp_path / "images", SPLIT), tmp_path / "raw"
+    raw.mkdir()
+    image_folder.fetch(str(source), raw)
+    digest = sha256(raw / "images.zip")
+    assert image_folder.fetch(str(source), raw, digest) == str(source)
+    with pytest.raises(UserError, match=f"sha256: the zip has {digest[:12]}..., not 000000000000"):
+        image_folder.fetch(str(source), raw, "0" * 64)
 
 
 def test_a_folder_is_packed_to_the_same_bytes(tmp_path: Path) -> None:
