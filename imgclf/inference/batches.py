@@ -28,7 +28,7 @@ class Batches:
     rows: Tensor | None = None
     """(image_size, H): each row of a resized image as a mean of rows."""
     columns: Tensor | None = None
-    """(W, image_size): each column of a resized image as a mean of columns."""
+    """(W C, image_size C): each column of a resized image as a mean of columns, by channel."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,17 +38,22 @@ class Batches:
         """How many pixels an image has when a network sees it."""
         if self.rows is None or self.columns is None:
             return math.prod(self.images.shape[2:])
-        return len(self.rows) * self.columns.shape[1]
+        return len(self.rows) * self.columns.shape[1] // self.images.shape[1]
 
     def prepared(self, images: Tensor) -> Tensor:
         """Return uint8 images scaled and resized: float32, channels last, which is faster."""
         if self.rows is None or self.columns is None:
             pixels = images.to(torch.float32, memory_format=torch.channels_last)
             return pixels.mul_(self.factor).add_(self.offset)
-        small = images.to(torch.float32).mul_(self.factor).add_(self.offset)
-        # Resizing is linear, so rows and columns are two matrix products: 1.3 times as fast as
-        # interpolate, and equal to it but for rounding.
-        return (self.rows @ small @ self.columns).contiguous(memory_format=torch.channels_last)
+        # Resizing is linear, so columns and rows are two matrix products, here with channels last
+        # from beginning to end: the fastest way by far, and equal to interpolate but for rounding.
+        n, channels, height, width = images.shape
+        size = len(self.rows)
+        small = images.to(torch.float32, memory_format=torch.channels_last)
+        small = small.mul_(self.factor).add_(self.offset).permute(0, 2, 3, 1)
+        wide = small.reshape(n * height, width * channels) @ self.columns
+        large = torch.bmm(self.rows.expand(n, -1, -1), wide.view(n, height, -1))
+        return large.view(n, size, -1, channels).permute(0, 3, 1, 2)
 
     def select(
         self, indices: Tensor, augmentation: Augmentation | None = None
@@ -96,8 +101,12 @@ def put(labelled: Labelled, scaling: Scaling, device: torch.device, image_size: 
         factor=(1 / (255 * std)).to(torch.float32).to(device),
         offset=(-mean / std).to(torch.float32).to(device),
         rows=resize_matrix(height, image_size).to(device) if resized else None,
-        columns=resize_matrix(width, image_size).T.contiguous().to(device) if resized else None,
+        columns=_columns(width, image_size, images.shape[1]).to(device) if resized else None,
     )
+
+
+def _columns(before: int, after: int, channels: int) -> Tensor:
+    return torch.kron(resize_matrix(before, after), torch.eye(channels)).T.contiguous()
 
 
 def resize_matrix(before: int, after: int) -> Tensor:
