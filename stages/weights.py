@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from imgclf.common.errors import UserError, exit_code
-from imgclf.common.files import read_json, write
+from imgclf.common.files import expanded, read_json, write
 from imgclf.download import Mirror, fetch
 from imgclf.inference.cards import Scaling
 from imgclf.networks.published import published
@@ -48,7 +48,7 @@ def safetensors(network: str, weights: str) -> bytes:
             except UserError as error:
                 raise UserError(f"{error}. Or set `weights` to a file that you have") from None
             return _converted(Path(scratch) / file, address, scaling)
-    return _converted(Path(address).expanduser(), address, scaling)
+    return _converted(expanded(address), address, scaling)
 
 
 def _converted(path: Path, name: str, scaling: Scaling | None) -> bytes:

@@ -19,7 +19,8 @@ MAX_FILE = 2**28
 """Bytes of one image, 256 MB: a zip may say that a file is larger than any memory."""
 BATCH = 32
 """Images that a process decodes at a time. 60,000 small JPEGs took two processes 4.1 s, one thread
-6.6 s and two threads, which wait for each other, 8.5 s; large photos took the same with both."""
+6.6 s and two threads, which wait for each other, 8.5 s; 200 photos of 1600x1200 took 1.1 s with two
+processes and 0.8 s with two threads."""
 IMAGES_PER_PROCESS = 200
 """With fewer, one more process costs more than it saves."""
 UNREADABLE = (
