@@ -23,7 +23,7 @@ from imgclf.common.settings import STRICT
 from imgclf.study import Study, parse
 
 FOLDER = Path("studies")
-CODE_OF = ("fetch", "normalise", "train", "evaluate")
+CODE_OF = ("fetch", "normalise", "weights", "features", "train", "evaluate")
 """The stages whose code decides a result."""
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
