@@ -89,10 +89,24 @@ OPTIMIZERS: dict[OptimizerName, Callable[[Weights, TrainingSettings], Optimizer]
 Schedule = lr_scheduler.LRScheduler
 
 
+class Constant(Schedule):
+    """No schedule at all: a step does nothing, and costs nothing."""
+
+    def __init__(self) -> None:  # torch's would count the optimiser's steps
+        pass
+
+    def step(self, epoch: int | None = None) -> None:
+        """Leave the learning rate as it is."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return an empty state."""
+        return {}
+
+
 def constant(optimizer: Optimizer, settings: TrainingSettings, steps: int) -> Schedule:
     """Keep the learning rate at `lr`."""
-    del settings, steps
-    return lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    del optimizer, settings, steps
+    return Constant()
 
 
 def step(optimizer: Optimizer, settings: TrainingSettings, steps: int) -> Schedule:

