@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from experiments import engines, options, plan, row
+from experiments import collect, engines, options, plan, row
 from imgclf.common.errors import UserError
 from tests.closure import ROOT
 from tests.project import commit, copy_project, run, start_repository, use_digits
@@ -285,7 +285,13 @@ def test_a_second_call_runs_nothing(studied: Path) -> None:
 
 
 def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> None:
-    # From here the rows of `tiny` are known from its tables, as experiments of another commit.
+    # From here the rows of `tiny` are known from its tables, as experiments of another commit. What
+    # has landed is another run, whose card is not in the cache: as in a fresh clone.
+    (other,) = collect.experiments(studied)["tiny-0.01-s0"]
+    landed = run(studied, "git", "show", f"{other}:dvc.lock").stdout
+    (studied / "dvc.lock").write_text(landed)
+    (card,) = YAML(typ="safe").load(landed)["stages"]["assign"]["outs"]
+    (studied / ".dvc/cache/files/md5" / card["md5"][:2] / card["md5"][2:]).unlink()
     commit(studied)
     add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 9]})
     add_study(studied, "wild", TINY | {"varies": {"zoo.fc.lr": [0.001, 1e30]}, "seeds": [0]})
@@ -383,6 +389,35 @@ def start(project: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+@pytest.mark.parametrize("guard_too", [False, True])
+def test_a_guarded_command_ends_with_its_caller(
+    started: list[subprocess.Popen[bytes]], guard_too: bool
+) -> None:
+    guard = [sys.executable, "-S", str(ROOT / "experiments/guard.py")]
+    process = subprocess.Popen(
+        [*guard, "sleep", "60"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    started.append(process)
+    time.sleep(0.3)
+    if guard_too:
+        process.kill()
+    assert process.stdin
+    process.stdin.close()
+    assert process.wait(timeout=5) == -signal.SIGKILL
+    end = time.monotonic() + 5
+    while alive(process.pid):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def wait_for(project: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:
