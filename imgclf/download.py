@@ -154,7 +154,7 @@ def fetch(
     origins: dict[str, str] = {}
     reasons = []
     for source in sources:
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.resolve()) as scratch:
             try:
                 for name in [name for name in files if name not in origins]:
                     path = source.get(name, ".gz" if gzipped else "", Path(scratch))

@@ -319,7 +319,9 @@ def test_a_debian_package_is_downloaded_once_and_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = imitate(tmp_path, DOWNLOAD, monkeypatch)
-    assert fetch_gzipped(FILES, [SET], output) == dict.fromkeys(FILES, "Debian package set")
+    monkeypatch.chdir(tmp_path)  # as a stage, which is given a path from the project's root
+    origins = fetch_gzipped(FILES, [SET], output.relative_to(tmp_path))
+    assert origins == dict.fromkeys(FILES, "Debian package set")
     assert contents(output) == CONTENTS
     log = (tmp_path / "log").read_text().splitlines()
     assert len(log) == 2
