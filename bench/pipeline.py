@@ -190,8 +190,10 @@ def _peak(module: str) -> float:
     )
     command = [sys.executable, "-c", code, sys.executable, "-m", *module.split()]
     done = subprocess.run(  # noqa: S603 - written above
-        command, cwd=ROOT, check=True, capture_output=True, text=True
+        command, cwd=ROOT, check=False, capture_output=True, text=True
     )
+    if done.returncode:
+        raise SystemExit(f"{module} failed:\n{done.stderr}")
     return float(done.stdout)
 
 
