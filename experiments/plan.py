@@ -55,6 +55,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def ordinary() -> list[str]:
+    """Return the names of the studies that any machine can run."""
+    return [name for name in names() if not load(name).needs]
+
+
 def load(name: str) -> Study:
     """Read studies/NAME.yaml; raise `UserError` for the first thing amiss."""
     if name not in names():

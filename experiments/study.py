@@ -40,7 +40,7 @@ def main() -> None:
     options.add(parser)
     args = parser.parse_args()
 
-    names = args.names + [n for n in plan.names() if args.all and not plan.load(n).needs]
+    names = args.names + (plan.ordinary() if args.all else [])
     if not names:
         raise UserError(f"study: name one or more of {', '.join(plan.names())}")
     more = options.parameters(args)

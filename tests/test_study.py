@@ -191,6 +191,7 @@ BAD_STUDIES: list[tuple[object, str]] = [
     ({"cases": [{"lr": 1}], "varies": {"lr": [2]}}, "give varies or cases, not both"),
     ({"cases": {"lr": 1}}, "cases: {'lr': 1} is not allowed: should be a valid array"),
     ({"seeds": []}, "seeds: [] is not allowed"),
+    ({"needs": "tpu"}, "needs: 'tpu' is not allowed: should be '' or 'gpu'"),
     ({"seeds": [0.5]}, "seeds.0: 0.5 is not allowed: should be a valid integer"),
     ({"seeds": [-1]}, "seed: -1 is not allowed: should be greater than or equal to 0"),
     ({"seeds": [1, 1]}, "2 runs would have the name bad-s1"),
@@ -205,6 +206,15 @@ def test_a_bad_study_is_one_line(project: Path, changes: object, message: str) -
     text = str(error.value).replace("case-", "bad-")
     assert text.startswith(f"studies/case.yaml: {message}")
     assert "\n" not in text
+
+
+def test_a_study_that_needs_a_gpu_is_run_by_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    for name, more in (("easy", ""), ("hard", "needs: gpu\n")):
+        (tmp_path / f"studies/{name}.yaml").write_text(f"title: t\nmodel: fc\n{more}")
+    with chdir(tmp_path):
+        assert plan.names() == ["easy", "hard"]
+        assert plan.ordinary() == ["easy"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("studies/*.yaml")))
