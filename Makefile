@@ -20,9 +20,10 @@ verify: setup
 	python -m experiments.verify $(MODEL)
 
 # Run what is missing of studies/NAME.yaml as experiments, JOBS at a time; collect metrics/studies/.
-# On a cluster: BACKEND=ray or dask, its ADDRESS, GIT and REMOTE that workers reach, GPUS for each row.
+# SET="KEY=VALUE ...": parameters of every row. On a cluster: BACKEND=ray or dask, its ADDRESS, GIT and
+# REMOTE that workers reach, GPUS for each row.
 NAME ?=
-WHERE = --jobs "$(JOBS)" --backend "$(BACKEND)" --address "$(ADDRESS)" --git "$(GIT)" --remote "$(REMOTE)" --gpus "$(GPUS)"
+WHERE = --jobs "$(JOBS)" --backend "$(BACKEND)" --address "$(ADDRESS)" --git "$(GIT)" --remote "$(REMOTE)" --gpus "$(GPUS)" $(SET:%=--set-param "%")
 study: setup
 	python -m experiments.study $(NAME) $(WHERE)
 

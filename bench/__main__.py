@@ -2,41 +2,70 @@
 
     make bench
 
-Takes about 25 minutes; nothing else should run meanwhile. Everything is in bench/results.json too,
-so that the table can be written again without measuring: `python -m bench --again`.
+Takes about an hour; nothing else should run meanwhile. What was measured is kept in
+bench/results.json as it comes, so that one section can be measured again (`python -m bench images`)
+and the page be written again without measuring (`python -m bench --again`).
 """
 
 import argparse
 import json
 import platform
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from bench import compare, pipeline, tables
 
 FOLDER = Path("bench")
 ROUNDS = 5
+SECTIONS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
+    "compare": lambda: compare.rows(ROUNDS),
+    "start_up": lambda: pipeline.start_up(ROUNDS),
+    "models": lambda: pipeline.growth_in_models((1, 10, 100), rounds=3),
+    "images": lambda: pipeline.growth_in_images((10_000, 50_000, 100_000, 200_000)),
+    "rows": lambda: pipeline.growth_in_rows((8, 64)),
+    "pipeline": pipeline.default_pipeline,
+}
 
 
 def main() -> None:
-    """Measure, or read what was measured, and write."""
+    """Measure, or read what was measured, and write; a section that fails keeps what it had."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--again", action="store_true", help="only write the tables again")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--again", action="store_true", help="only write the page again")
+    args = parser.parse_args()
+    if unknown := set(args.sections) - set(SECTIONS):
+        parser.error(f"{min(unknown)!r} is not a section. Allowed: {', '.join(SECTIONS)}")
+
     results = FOLDER / "results.json"
-    if not parser.parse_args().again:
-        measured = {
-            "machine": f"{_processor()}, {compare.CORES} cores, {platform.system()}, "
-            f"Python {platform.python_version()}",
-            "compare": compare.rows(ROUNDS),
-            "start_up": pipeline.start_up(ROUNDS),
-            "models": pipeline.growth_in_models((1, 10, 100), rounds=3),
-            "images": pipeline.growth_in_images((10_000, 50_000, 100_000, 200_000)),
-            "rows": pipeline.growth_in_rows((8, 64)),
-            "pipeline": pipeline.default_pipeline(),
-        }
+    measured = json.loads(results.read_text()) if results.exists() else {}
+    failed = []
+    for section in [] if args.again else args.sections or SECTIONS:
+        try:
+            found = []
+            for row in SECTIONS[section]():
+                found.append(row)
+                print(row, flush=True)
+        except SystemExit as problem:
+            failed.append(f"{section}: {problem}")
+            continue
+        measured |= {"machine": _machine(), section: found}
         results.write_text(json.dumps(measured, indent=1) + "\n")
-    measured = json.loads(results.read_text())
-    (FOLDER / "results.md").write_text(tables.page(measured, (FOLDER / "tried.md").read_text()))
-    tables.draw_growth(measured).savefig(FOLDER / "growth.png", metadata={"Software": None})
+    if missing := [section for section in SECTIONS if section not in measured]:
+        failed.append(f"bench/results.md is as it was: not measured yet: {', '.join(missing)}")
+    else:
+        page = tables.page(measured, (FOLDER / "tried.md").read_text())
+        (FOLDER / "results.md").write_text(page)
+        tables.draw_growth(measured).savefig(FOLDER / "growth.png", metadata={"Software": None})
+    sys.exit("\n".join(failed) or None)
+
+
+def _machine() -> str:
+    return (
+        f"{_processor()}, {compare.CORES} cores, {platform.system()}, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def _processor() -> str:

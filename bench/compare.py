@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
@@ -20,26 +20,36 @@ BOTH = "lenet5, batch 100"
 """The case that is also trained twice at once."""
 
 
-def rows(rounds: int) -> list[dict[str, Any]]:
-    """Return a row for each case and number of threads; print them as they come."""
-    found = []
+class MeasurementError(Exception):
+    """A measurement that is worth nothing: a process failed, or both sides did other work."""
+
+
+def rows(rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield a row for each case and number of threads; a case that fails is named and left out."""
     for case in CASES:
-        times: dict[str, list[float]] = {"reference": [], **{str(t + 1): [] for t in range(CORES)}}
-        for _ in range(rounds):
-            plain = _measure(case, "reference")
-            times["reference"].append(plain["seconds"])
-            for threads in range(1, CORES + 1):
-                ours = _measure(case, "ours", threads)
-                _check(case, plain["figure"], ours["figure"])
-                times[str(threads)].append(ours["seconds"])
+        try:
+            yield from _rows_of(case, rounds)
+        except MeasurementError as problem:
+            print(problem, file=sys.stderr, flush=True)
+    try:
+        yield _two_at_once(rounds)
+    except MeasurementError as problem:
+        print(problem, file=sys.stderr, flush=True)
+
+
+def _rows_of(case: str, rounds: int) -> Iterator[dict[str, Any]]:
+    times: dict[str, list[float]] = {"reference": [], **{str(t + 1): [] for t in range(CORES)}}
+    for _ in range(rounds):
+        plain = _measure(case, "reference")
+        times["reference"].append(plain["seconds"])
         for threads in range(1, CORES + 1):
-            floor = _measure(case, "floor", threads)["seconds"]
-            label = f"{threads} thread{'s' * (threads > 1)}"
-            found.append(_row(case, label, times["reference"], times[str(threads)], floor))
-            print(found[-1], flush=True)
-    found.append(_two_at_once(rounds))
-    print(found[-1], flush=True)
-    return found
+            ours = _measure(case, "ours", threads)
+            _check(case, plain["figure"], ours["figure"])
+            times[str(threads)].append(ours["seconds"])
+    for threads in range(1, CORES + 1):
+        floor = _measure(case, "floor", threads)["seconds"]
+        label = f"{threads} thread{'s' * (threads > 1)}"
+        yield _row(case, label, times["reference"], times[str(threads)], floor)
 
 
 def _two_at_once(rounds: int) -> dict[str, Any]:
@@ -71,7 +81,9 @@ def _row(
 
 def _check(case: str, plain: float, ours: float) -> None:
     if abs(plain - ours) > TOLERANCE * abs(plain):
-        raise SystemExit(f"{case}: not the same work: {plain} by the reference, {ours} by ours")
+        raise MeasurementError(
+            f"{case}: not the same work: {plain} by the reference, {ours} by ours"
+        )
 
 
 def _measure(case: str, side: str, threads: int = 1) -> dict[str, Any]:
@@ -86,6 +98,6 @@ def _start(case: str, side: str, threads: int, *more: str) -> "subprocess.Popen[
 def _result(process: "subprocess.Popen[str]") -> dict[str, Any]:
     printed, _ = process.communicate()
     if process.returncode:
-        raise SystemExit(f"{process.args!r} failed")
+        raise MeasurementError(f"{process.args!r} failed")
     values: dict[str, Any] = json.loads(printed)
     return values

@@ -27,7 +27,7 @@ from bench import reference
 from bench.pipeline import ROOT
 from experiments.commands import output
 from imgclf.inference import cards
-from imgclf.report import table
+from imgclf.markdown import table
 
 FOLDER = Path("bench")
 ROUNDS, EPOCHS = 3, 5

@@ -1,16 +1,17 @@
-"""What a study's experiments found, as four tracked tables.
+"""What a study's experiments found, as five tracked tables.
 
-metrics/studies/NAME.csv has a row a run; NAME_history.csv a row an epoch and NAME_classes.csv a row
-a class of each. All is text as the experiments' own files have it. NAME_correct.csv says which test
-images a run got right, a bit each in base64: 1.7 kB for 10,000 images, and with those two runs can
-be compared image by image when their predictions are long gone from the cache.
+metrics/studies/NAME.csv has a row a run; NAME_history.csv a row an epoch, NAME_classes.csv a row a
+class and NAME_confusion.csv a row a pair of a true and a predicted class of each. All is text as
+the experiments' own files have it. NAME_correct.csv says which test images a run got right, a bit
+each in base64: 1.7 kB for 10,000 images, and with those two runs can be compared image by image
+when their predictions are long gone from the cache.
 """
 
 import base64
 import csv
 import io
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from imgclf.common.errors import UserError
 from imgclf.common.files import write
 
 FOLDER = Path("metrics/studies")
-PARTS = ("", "_history", "_classes", "_correct")
+PARTS = ("", "_history", "_classes", "_confusion", "_correct")
 
 Table = list[dict[str, str]]
 
@@ -38,6 +39,7 @@ class Result:
     run: dict[str, str]
     history: Table
     classes: Table
+    confusion: Table
     correct: Table
 
 
@@ -74,6 +76,7 @@ def read(place: Place, row: Row, commit: str) -> Result:
         for out in stages[stage]["outs"]
     }
     run = {"study": row.study, "name": row.name, "value": row.value, "seed": str(row.seed)}
+    run |= {"model": model, "dataset": row.dataset, "settings": json.dumps(row.settings)}
     for path in (f"metrics/{model}.json", f"metrics/train/{model}.json"):
         run |= {name: str(value) for name, value in json.loads(revision.show(path)).items()}
     spent, predictions = f"metrics/runs/{model}.json", f"plots/predictions/{model}.csv"
@@ -88,9 +91,10 @@ def read(place: Place, row: Row, commit: str) -> Result:
         for path in (f"plots/history/{model}.csv", f"metrics/classes/{model}.csv")
     )
     history, classes = tables
-    bits = _bits(_stored(place, commit, predictions, hashes[predictions]))
-    correct = [{"name": row.name, "correct": bits}]
-    return Result(run=run, history=history, classes=classes, correct=correct)
+    lines = _stored(place, commit, predictions, hashes[predictions])
+    correct = [{"name": row.name, "correct": _bits(lines)}]
+    confusion = [{"name": row.name} | line for line in _confusion(lines)]
+    return Result(run=run, history=history, classes=classes, confusion=confusion, correct=correct)
 
 
 def _stored(place: Place, commit: str, path: str, md5: str) -> str:
@@ -123,11 +127,27 @@ def _bits(predictions: str) -> str:
     return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
+def _confusion(predictions: str) -> Table:
+    """Return how many test images there are of each pair of a true and a predicted class."""
+    lines = csv.DictReader(io.StringIO(predictions))
+    pairs = Counter((line["actual"], line["predicted"]) for line in lines)
+    return [
+        {"actual": actual, "predicted": predicted, "count": str(count)}
+        for (actual, predicted), count in sorted(pairs.items())
+    ]
+
+
 def load(study: str) -> dict[str, Result]:
     """Return the results that are in all of a study's tables, by the name of the row."""
-    runs, histories, classes, correct = (_by_name(study, part) for part in PARTS)
+    runs, histories, classes, confusion, correct = (_by_name(study, part) for part in PARTS)
     return {
-        name: Result(run=run, history=histories[name], classes=classes[name], correct=correct[name])
+        name: Result(
+            run=run,
+            history=histories[name],
+            classes=classes[name],
+            confusion=confusion.get(name, []),  # none, if the predictions were gone
+            correct=correct[name],
+        )
         for name, (run,) in runs.items()
         # Else it was killed between two tables.
         if name in histories and name in classes and name in correct
@@ -149,13 +169,13 @@ def _lines(study: str, part: str) -> Iterator[dict[str, str]]:
 
 
 def save(study: str, results: Iterable[Result]) -> None:
-    """Write the four tables of a study."""
+    """Write the tables of a study."""
     ordered = list(results)
     tables = (
         [result.run for result in ordered],
         *(
             [line for result in ordered for line in getattr(result, kind)]
-            for kind in ("history", "classes", "correct")
+            for kind in ("history", "classes", "confusion", "correct")
         ),
     )
     for part, table in zip(PARTS, tables, strict=True):

@@ -5,6 +5,7 @@ import configparser
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from experiments.commands import output
 from experiments.engines import ENGINES, Engine, Resources
@@ -26,6 +27,24 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--git", default="", help="repository that workers clone and push to")
     parser.add_argument("--remote", default="", help="DVC remote for data and results: name or URL")
     parser.add_argument("--gpus", default="", help="that the cluster gives to each row")
+    parser.add_argument(
+        *("-S", "--set-param"),
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of every row, such as the path of a data set",
+    )
+
+
+def parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters of every row; raise `UserError` for the first that is not one."""
+    found = {}
+    for text in args.set_param:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UserError(f"set-param: {text!r} is not allowed: should be KEY=VALUE")
+        found[key] = settings.parse(f"value: {value}")["value"]
+    return found
 
 
 def engine(args: argparse.Namespace) -> tuple[Engine, Resources]:

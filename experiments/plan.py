@@ -23,7 +23,7 @@ from imgclf.common.settings import STRICT
 from imgclf.study import Study, parse
 
 FOLDER = Path("studies")
-CODE_OF = ("fetch", "normalise", "train", "evaluate")
+CODE_OF = ("fetch", "normalise", "weights", "features", "train", "evaluate")
 """The stages whose code decides a result."""
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
@@ -42,6 +42,8 @@ class Row:
     dataset: str
     changes: dict[str, Any]
     """Every parameter that differs from params.yaml."""
+    settings: dict[str, Any]
+    """The model's, all filled in, and the number of validation images."""
     data_key: str
     """Stands for all that the row's data depend on."""
     key: str
@@ -88,16 +90,19 @@ def rows(name: str, study: Study, revision: "Revision") -> list[Row]:
 
 
 def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision: "Revision") -> Row:
-    changes = study.fixed | dict(point) | {"seed": seed}
-    model = str(changes.pop("model", study.model))
+    model = str(point.get("model", study.model))
+    if model not in revision.params["zoo"]:
+        raise settings.unknown("model", model, revision.params["zoo"])
+    changes = {
+        _effective(key, model, revision.params["zoo"][model]): value
+        for key, value in (study.fixed | dict(point) | {"seed": seed}).items()
+        if key != "model"
+    }
     values = apply(revision.params, changes)
-    if model not in values["zoo"]:
-        raise settings.unknown("model", model, values["zoo"])
-    for key in changes:
-        _check_effect(key, model, values["zoo"][model])
     changes |= {"datasets": [values["zoo"][model].get("dataset")], "models": [model]}
     values |= {key: changes[key] for key in ("datasets", "models")}
     text = [_text(value) for value in point.values()]
+    settled = _settings(values, model)
     return Row(
         study=name,
         name="-".join([name, *(re.sub(r"[^\w.+-]|\.(?=\.)", "_", part) for part in text)])
@@ -107,7 +112,8 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
         model=model,
         dataset=str(values["zoo"][model].get("dataset")),
         changes=changes,
-        data_key=_hash([values["datasets"], _settings(values, model)["data"]]),
+        settings=settled["model"] | {"validation_images": settled["data"]["validation_images"]},
+        data_key=_hash([values["datasets"], settled["data"]]),
         key=result_key(values, model, revision.code),
     )
 
@@ -135,12 +141,13 @@ def apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return changed
 
 
-def _check_effect(key: str, model: str, entry: Any) -> None:
+def _effective(key: str, model: str, entry: Any) -> str:
+    """Return where a shared setting takes effect: in the entry of `model` if it has its own."""
     for part in key.split("."):
         if not isinstance(entry, dict) or part not in entry:
-            return
+            return key
         entry = entry[part]
-    raise UserError(f"{key}: has no effect, because zoo.{model}.{key} is set; change that")
+    return f"zoo.{model}.{key}"
 
 
 def _check_distinct(planned: Iterable[Row]) -> None:
@@ -164,7 +171,9 @@ def result_key(values: Mapping[str, Any], model: str, code: Mapping[str, str]) -
 def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
     chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
     data = asdict(chosen.data[chosen.zoo[model].dataset])
-    del data["mirror"]  # where the same bytes come from
+    data.pop("mirror", None)  # where the same bytes come from
+    if data.get("sha256"):
+        del data["path"]
     return {"model": models.describe(chosen.zoo[model]), "data": data}
 
 

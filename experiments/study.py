@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -42,7 +43,9 @@ def main() -> None:
     names = args.names + (plan.ordinary() if args.all else [])
     if not names:
         raise UserError(f"study: name one or more of {', '.join(plan.names())}")
+    more = options.parameters(args)
     studies = {name: plan.load(name) for name in names}
+    studies = {name: replace(each, fixed=each.fixed | more) for name, each in studies.items()}
     repository = Path.cwd()
     engine, resources = options.engine(args)
     _refuse_changes(repository)

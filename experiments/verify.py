@@ -29,7 +29,7 @@ def main() -> None:
         output("git", "clone", "--quiet", ".", folder, cwd=Path())
         cache = output("dvc", "cache", "dir", cwd=Path()).strip()
         output("dvc", "cache", "dir", "--local", cache, cwd=clone)
-        output("dvc", "checkout", "--quiet", "--force", *_inputs(stages[0]), cwd=clone)
+        output("dvc", "checkout", "--quiet", "--force", *_inputs(model), cwd=clone)
         command = ["dvc", "repro", "--force", "--single-item", *stages]
         subprocess.run(command, cwd=clone, check=True)  # noqa: S603 - written above
         again = _hashes(clone, stages)
@@ -52,11 +52,11 @@ def _hashes(folder: Path, stages: list[str]) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in outs if not out["path"].startswith("metrics/runs/")}
 
 
-def _inputs(stage: str) -> list[str]:
+def _inputs(model: str) -> list[str]:
     """Return the stages before training, whose outputs the clone takes from the cache."""
     lock = settings.parse(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
-    assert stage in lock
-    return [name for name in lock if name.startswith(("normalise@", "assign"))]
+    mine = ("normalise@", "assign", f"weights@{model}", f"features@{model}")
+    return [name for name in lock if name.startswith(mine)]
 
 
 if __name__ == "__main__":

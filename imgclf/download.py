@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import importlib.resources
+import re
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import pooch
 import requests
 
 from imgclf.common.errors import UserError
+from imgclf.common.files import expanded
 
 CONNECT_SECONDS = 3.05
 """How long a host may take to answer; just above a multiple of TCP's 3-second retransmission."""
@@ -23,6 +26,8 @@ READ_SECONDS = 10
 """How long a host may send nothing."""
 RETRIES = 1
 """A dead host must cost seconds, not minutes."""
+CHUNK = 2**20
+"""Bytes in memory at a time: files may be larger than it."""
 
 
 class SourceError(Exception):
@@ -31,34 +36,40 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder or an address that holds the files, gzipped or not."""
+    """A folder or an address that holds the files."""
 
     base: str
 
     def __str__(self) -> str:
         return self.base
 
-    def get(self, name: str, scratch: Path) -> Path:
-        """Return the path of file `name`, downloaded into `scratch` if it is not on this disk."""
+    def get(self, name: str, suffix: str, scratch: Path) -> Path:
+        """Return the path of file `name`, downloaded into `scratch` if it is not on this disk.
+
+        It has the `suffix` behind an address; in a folder, either.
+        """
         if "://" not in self.base:
-            folder = Path(self.base).expanduser()
-            for path in (folder / f"{name}.gz", folder / name):
+            folder = expanded(self.base)
+            names = [f"{name}{suffix}", name] if suffix else [name]
+            for path in (folder / each for each in names):
                 if path.is_file():
                     return path
-            raise SourceError(f"has no {name} or {name}.gz")
+            raise SourceError(f"has no {' or '.join(reversed(names))}")
         pooch.get_logger().setLevel("WARNING")
         # pooch writes to a temporary file, renames it when it is whole, and tries again.
         files = pooch.create(
             path=scratch,
             base_url=self.base.rstrip("/") + "/",
-            registry={name + ".gz": None},
+            registry={name + suffix: None},
             retry_if_failed=RETRIES,
         )
         bar = pooch.HTTPDownloader(
-            progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, READ_SECONDS)
+            progressbar=sys.stderr.isatty(),
+            chunk_size=CHUNK,
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
         try:
-            return Path(files.fetch(name + ".gz", downloader=bar))
+            return Path(files.fetch(name + suffix, downloader=bar))
         except requests.RequestException as error:
             raise SourceError(_reason(error)) from None
 
@@ -74,8 +85,8 @@ class DebianPackage:
     def __str__(self) -> str:
         return f"Debian package {self.package}"
 
-    def get(self, name: str, scratch: Path) -> Path:
-        """Return the path of file `name`, in the package unpacked into `scratch`."""
+    def get(self, name: str, suffix: str, scratch: Path) -> Path:
+        """Return the path of file `name` + `suffix`, in the package unpacked into `scratch`."""
         unpacked = scratch / "unpacked"
         if not unpacked.exists():
             if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
@@ -83,9 +94,9 @@ class DebianPackage:
             self._download(scratch)
             (archive,) = scratch.glob("*.deb")
             _run(["dpkg-deb", "--extract", archive, unpacked], scratch)
-        path = unpacked / self.folder / f"{name}.gz"
+        path = unpacked / self.folder / f"{name}{suffix}"
         if not path.is_file():
-            raise SourceError(f"has no {self.folder}/{name}.gz")
+            raise SourceError(f"has no {self.folder}/{path.name}")
         return path
 
     def _download(self, scratch: Path) -> None:
@@ -111,12 +122,12 @@ class PythonPackage:
     def __str__(self) -> str:
         return f"Python package {self.package}"
 
-    def get(self, name: str, scratch: Path) -> Path:
-        """Return the path of file `name`, copied into `scratch`."""
-        resource = importlib.resources.files(self.package) / f"{name}.gz"
+    def get(self, name: str, suffix: str, scratch: Path) -> Path:
+        """Return the path of file `name` + `suffix`, copied into `scratch`."""
+        resource = importlib.resources.files(self.package) / f"{name}{suffix}"
         if not resource.is_file():
-            raise SourceError(f"has no {name}.gz")
-        copy = scratch / f"{name}.gz"
+            raise SourceError(f"has no {name}{suffix}")
+        copy = scratch / f"{name}{suffix}"
         copy.write_bytes(resource.read_bytes())
         return copy
 
@@ -124,49 +135,58 @@ class PythonPackage:
 Source = Mirror | DebianPackage | PythonPackage
 
 
-def fetch(files: Mapping[str, str], sources: Iterable[Source], folder: Path) -> dict[str, str]:
-    """Put `files` (name to SHA-256 of the decompressed bytes) into `folder`, decompressed.
+def fetch(
+    files: Mapping[str, str], sources: Iterable[Source], folder: Path, *, gzipped: bool = False
+) -> dict[str, str]:
+    """Put `files` (name to SHA-256, or its first 8 or more digits) into `folder`.
 
-    The sources are tried in order; one that fails for a file is not asked for the rest. Returns
-    which source each file came from. Raises `UserError`, naming each source with its reason, if a
-    file is in none of them.
+    With `gzipped`, sources hold each file as NAME.gz; it is decompressed, and the hash is that of
+    the decompressed bytes. The sources are tried in order; one that fails for a file is not asked
+    for the rest. Returns which source each file came from. Raises `UserError`, naming each source
+    with its reason, if a file is in none of them; such a file is not in `folder` then.
     """
+    for name, digest in files.items():
+        if not re.fullmatch("[0-9a-f]{8,64}", digest):
+            raise UserError(
+                f"{name}: SHA-256 {digest!r} is not allowed: should be its 64 hexadecimal digits, "
+                f"or the first 8 or more, in lower case"
+            )
     origins: dict[str, str] = {}
     reasons = []
     for source in sources:
-        with tempfile.TemporaryDirectory(prefix="fetch-") as scratch:
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.resolve()) as scratch:
             try:
                 for name in [name for name in files if name not in origins]:
-                    content = _decompressed(source.get(name, Path(scratch)), name)
-                    found = hashlib.sha256(content).hexdigest()
-                    if found != files[name]:
-                        raise SourceError(
-                            f"{name} has SHA-256 {found[:12]}..., not {files[name][:12]}..."
-                        )
-                    (folder / name).write_bytes(content)
+                    path = source.get(name, ".gz" if gzipped else "", Path(scratch))
+                    _put(path, folder / name, files[name], gzipped)
                     origins[name] = str(source)
             except SourceError as error:
+                (folder / name).unlink(missing_ok=True)
                 reasons.append(f"{source}: {error}")
                 print(f"next source, because {reasons[-1]}", file=sys.stderr)
         if origins.keys() == files.keys():
             return origins
     missing = ", ".join(name for name in files if name not in origins)
-    raise UserError(
-        f"no source has {missing}; put the files into a folder and set `mirror` to it. "
-        + "Tried: "
-        + "; ".join(reasons)
-    )
+    raise UserError(f"no source has {missing}. Tried: " + "; ".join(reasons))
 
 
-def _decompressed(path: Path, name: str) -> bytes:
-    content = path.read_bytes()
-    if content[:2] != b"\x1f\x8b":
-        # Some servers decompress on the way; what it is, the hash will tell.
-        return content
+def _put(path: Path, target: Path, digest: str, gzipped: bool) -> None:
+    """Copy a file, decompressed if it is `gzipped`, and check the hash of what was written."""
+    whole = hashlib.sha256()
     try:
-        return gzip.decompress(content)
+        with path.open("rb") as stored, target.open("wb") as file:
+            # Some servers decompress on the way; what it is, the hash will tell.
+            zipped = gzipped and stored.read(2) == b"\x1f\x8b"
+            stored.seek(0)
+            content = cast(IO[bytes], gzip.GzipFile(fileobj=stored) if zipped else stored)
+            while chunk := content.read(CHUNK):
+                whole.update(chunk)
+                file.write(chunk)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SourceError(f"{name}.gz is damaged ({error})") from None
+        raise SourceError(f"{path.name} is damaged ({error})") from None
+    found = whole.hexdigest()
+    if not found.startswith(digest):
+        raise SourceError(f"{target.name} has SHA-256 {found[:12]}..., not {digest[:12]}...")
 
 
 def _reason(error: requests.RequestException) -> str:

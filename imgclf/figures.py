@@ -1,9 +1,11 @@
-"""The pictures of one model: data frames in, matplotlib figures out.
+"""Pictures of models and studies: data frames in, matplotlib figures out.
 
-A new picture is a function of `Results` and an entry of `FIGURES`. Pictures are drawn for a width
-of about 800 pixels in a browser.
+A new picture of a model is a function of `Results` and an entry of `FIGURES`. Pictures are drawn
+for a width of about 800 pixels in a browser. Ours is blue, what was published is red.
 """
 
+import math
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +18,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from imgclf.published import Published
+
 DPI = 110
 TRAIN, VALIDATION, PUBLISHED = "#7f7f7f", "#1f77b4", "#d62728"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
+    "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.alpha": 0.3,
 }
+POINTS: dict[str, Any] = {"marker": "D", "ls": "", "color": PUBLISHED, "ms": 5, "mfc": "none"}
+"""Published figures that stand alone."""
+LETTERS = 70
+"""Of all values together, if they are to stand side by side."""
+LINE = 64
+"""Letters of a title that fit on a line."""
+MOST = 40
+"""Classes that a picture has room for; of more, the hardest are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,36 +51,54 @@ class Results:
     best_epoch: int
     classes: pd.DataFrame
     """Columns class, precision, recall, f1, support."""
-    predictions: pd.DataFrame
-    """Columns actual, predicted, confidence; a row a test image."""
+    confusion: pd.DataFrame
+    """Test images by true class (rows) and predicted one (columns); no rows if not known."""
     mistakes: Mapping[str, NDArray[Any]]
-    """Images (N, C, H, W) uint8, actual, predicted and confidence (N,)."""
+    """Images (N, C, H, W) uint8, actual, predicted and confidence (N,); empty if not known."""
+    published: Published | None
+    title: str = ""
+    """A second line of the title, as what the training was part of."""
 
 
 def loss(results: Results) -> Figure:
-    """Draw training and validation loss over the epochs."""
+    """Draw training and validation loss over the epochs, and the published ones."""
     figure, axes = _curves(results, "loss")
+    if results.published:
+        figures = results.published.figures
+        _draw_published(axes, results.published, ("train_loss", "validation_loss"))
+        _draw_last(axes, results.published, {"train": figures.train_loss, "test": figures.loss})
     axes.set_ylim(bottom=0)
-    return figure
+    return _with_legend(figure, axes)
 
 
 def accuracy(results: Results) -> Figure:
-    """Draw training and validation accuracy over the epochs."""
+    """Draw training and validation accuracy over the epochs, and the published ones."""
     figure, axes = _curves(results, "accuracy")
+    if results.published:
+        figures = results.published.figures
+        columns = ("train_accuracy", "validation_accuracy", "recovered_accuracy")
+        _draw_published(axes, results.published, columns)
+        last = {"train": figures.train_accuracy, "test": figures.accuracy}
+        _draw_last(axes, results.published, last)
     axes.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    return figure
+    return _with_legend(figure, axes)
 
 
 def class_accuracy(results: Results) -> Figure:
-    """Draw the accuracy of each class as a bar, the hardest at the bottom."""
-    table = results.classes.sort_values("recall", kind="stable")
+    """Draw the accuracy of each class as a bar, the hardest at the bottom, and the published."""
+    table = results.classes.sort_values("recall", kind="stable").head(MOST)
+    published = results.published.figures.class_accuracy if results.published else {}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.9 + 0.32 * len(table)), dpi=DPI, layout="constrained")
         axes = figure.subplots()
-        bars = axes.barh(table["class"], table["recall"], color=VALIDATION)
-        axes.bar_label(bars, [f"{value:.1%}" for value in table["recall"]], padding=3)
-        axes.set(xlim=(0, 1.1), title=f"{results.name}: test accuracy of each class")
+        axes.barh(table["class"], table["recall"], color=VALIDATION, alpha=0.85)
+        for row, value in enumerate(table["recall"]):
+            axes.text(1.015, row, f"{value:.1%}", va="center")
+        if theirs := [published.get(name, math.nan) for name in table["class"] if published]:
+            axes.plot(theirs, table["class"], **POINTS, label="published")
+            figure.legend(loc="outside lower right", frameon=False)
+        axes.set(xlim=(0, 1), title=_title(results, "test accuracy of each class"))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.grid(visible=False, axis="y")
@@ -76,23 +107,24 @@ def class_accuracy(results: Results) -> Figure:
 
 def confusion(results: Results) -> Figure:
     """Draw the confusion matrix in per cent of each true class."""
-    names = list(results.classes["class"])
-    counts = pd.crosstab(results.predictions["actual"], results.predictions["predicted"])
-    counts = counts.reindex(index=names, columns=names, fill_value=0)
-    share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0).to_numpy()
+    share = results.confusion.div(results.confusion.sum(axis=1).clip(lower=1), axis=0)
+    hardest = list(results.classes.sort_values("recall", kind="stable")["class"].head(MOST))
+    names = [name for name in results.classes["class"] if name in hardest]
+    values = share.loc[names, names].to_numpy()
+    size = max(6.2, 0.3 * len(names))
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(6.8, 6.2), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(size + 0.6, size), dpi=DPI, layout="constrained")
         axes = figure.subplots()
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for row, column in np.ndindex(*share.shape):
-            value = share[row, column]
-            if value >= 0.0005:
+        axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(*values.shape):
+            value = values[row, column]
+            if value >= 0.0005 and len(names) <= MOST // 2:
                 colour = "white" if value > 0.5 else "black"
                 text = f"{100 * value:.1f}"
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.5)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)
-        axes.set(xlabel="predicted", ylabel="true", title=f"{results.name}: % of each true class")
+        axes.set(xlabel="predicted", ylabel="true", title=_title(results, "% of each true class"))
     return figure
 
 
@@ -103,10 +135,8 @@ def mistakes(results: Results) -> Figure:
     rows = max(1, -(-len(images) // columns))
     with mpl.rc_context({**STYLE, "axes.grid": False, "font.size": 8}):
         figure = Figure(figsize=(8, 0.4 + 1.62 * rows), dpi=DPI, layout="constrained")
-        figure.suptitle(
-            f"{results.name}: its most confident mistakes (true class \u2192 predicted class)",
-            fontsize=10,
-        )
+        title = "its most confident mistakes (true class \u2192 predicted class)"
+        figure.suptitle(_title(results, title), fontsize=10)
         for number, axes in enumerate(figure.subplots(rows, columns).flat):
             axes.axis("off")
             if number < len(images):
@@ -115,45 +145,8 @@ def mistakes(results: Results) -> Figure:
                 actual, predicted, confidence = (
                     results.mistakes[key][number] for key in ("actual", "predicted", "confidence")
                 )
-                title = f"{actual}\n\u2192 {predicted}\n{confidence:.1%}"
-                axes.set_title(title, fontsize=7)
-    return figure
-
-
-def study(summary: pd.DataFrame, title: str, varied: str) -> Figure:
-    """Draw the accuracy of each value with its interval, and what was published.
-
-    `summary` has the columns value, accuracy, low, high and published. Numbers that span more than
-    a factor of ten are on a logarithmic axis; everything else is a list of names.
-    """
-    numbers = pd.to_numeric(summary["value"], errors="coerce")
-    scaled = bool((numbers > 0).all() and numbers.max() > 10 * numbers.min())
-    places = numbers if scaled else pd.Series(range(len(summary)), index=summary.index)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
-        axes = figure.subplots()
-        accuracy = summary["accuracy"].to_numpy()
-        ends = [accuracy - summary["low"].to_numpy(), summary["high"].to_numpy() - accuracy]
-        line: dict[str, Any] = {"ls": "-" if scaled else "", "lw": 0.8, "marker": "o", "ms": 4}
-        axes.errorbar(
-            *(places.to_numpy(), accuracy, ends),
-            **line,
-            capsize=3,
-            color=VALIDATION,
-            label="ours, 95 % interval",
-        )
-        if summary["published"].notna().any():
-            published = summary["published"]
-            axes.plot(places, published, "D", color=PUBLISHED, ms=5, mfc="none", label="published")
-        if scaled:
-            axes.set_xscale("log")
-            axes.minorticks_off()
-        else:
-            axes.set_xlim(-0.5, len(summary) - 0.5)
-        axes.set_xticks(list(places), list(summary["value"]))
-        axes.set(xlabel=varied, ylabel="test accuracy", title=title)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.legend(frameon=False)
+                text = f"{actual}\n\u2192 {predicted}\n{confidence:.1%}"
+                axes.set_title(text, fontsize=7)
     return figure
 
 
@@ -166,10 +159,130 @@ FIGURES: dict[str, Callable[[Results], Figure]] = {
 }
 
 
+def possible(results: Results) -> dict[str, Callable[[Results], Figure]]:
+    """Return the figures for which there are data."""
+    missing = [kind for kind in ("confusion", "mistakes") if not len(getattr(results, kind))]
+    return {kind: draw for kind, draw in FIGURES.items() if kind not in missing}
+
+
+def study(
+    summary: pd.DataFrame,
+    runs: pd.DataFrame,
+    *,
+    title: str,
+    varied: str,
+    published: str = "published",
+) -> Figure:
+    """Draw the accuracy of each value with its interval and its seeds, and what was published.
+
+    `summary` has the columns value, accuracy, low, high and published, `runs` value and accuracy.
+    Numbers that span more than a factor of ten are on a logarithmic axis; everything else is a list
+    of names, from top to bottom if they would not fit side by side. `published` is for the legend.
+    """
+    numbers = pd.to_numeric(summary["value"], errors="coerce")
+    scaled = bool((numbers > 0).all() and numbers.max() > 10 * numbers.min())
+    places = (numbers if scaled else pd.Series(range(len(summary)))).to_numpy()
+    names = [name or "(as it is)" for name in summary["value"]]
+    upright = scaled or sum(map(len, names)) < LETTERS
+    height = 3.6 if upright else 1.4 + 0.26 * len(names)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, height), dpi=DPI, layout="constrained")
+        axes = figure.subplots()
+        mean = summary["accuracy"].to_numpy()
+        ends = [mean - summary["low"].to_numpy(), summary["high"].to_numpy() - mean]
+        line: dict[str, Any] = {"ls": "-" if scaled else "", "lw": 0.8, "marker": "o", "ms": 4}
+        line |= {"capsize": 3, "color": VALIDATION, "label": "ours, 95 % interval"}
+        line["yerr" if upright else "xerr"] = ends
+        handles: list[Any] = [axes.errorbar(*_turned(places, mean, upright), **line)]
+        if runs["value"].duplicated().any():
+            at = runs["value"].map(dict(zip(summary["value"], places, strict=True))).to_numpy()
+            seeds: dict[str, Any] = {"marker": "_" if upright else "|", "ls": "", "ms": 9}
+            seeds |= {"color": "black", "alpha": 0.5, "label": "each seed"}
+            handles += axes.plot(*_turned(at, runs["accuracy"].to_numpy(), upright), **seeds)
+        if summary["published"].notna().any():
+            theirs = _turned(places, summary["published"].to_numpy(), upright)
+            handles += axes.plot(*theirs, **POINTS, label=published)
+        _label(axes, scaled=scaled, upright=upright, places=places, names=names, varied=varied)
+        axes.set_title(textwrap.fill(title, LINE))
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _turned(
+    places: NDArray[Any], values: NDArray[Any], upright: bool
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    return (places, values) if upright else (values, places)
+
+
+def _label(
+    axes: Axes,
+    *,
+    scaled: bool,
+    upright: bool,
+    places: NDArray[Any],
+    names: list[str],
+    varied: str,
+) -> None:
+    """Label the axis of the values and that of the accuracy."""
+    if scaled:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    names_axis, accuracy_axis = (axes.xaxis, axes.yaxis) if upright else (axes.yaxis, axes.xaxis)
+    names_axis.set_ticks(list(places), names)
+    names_axis.set_label_text(varied)
+    accuracy_axis.set_label_text("test accuracy")
+    accuracy_axis.set_major_formatter(PercentFormatter(1))
+    if upright and not scaled:
+        axes.set_xlim(-0.5, len(names) - 0.5)
+    if not upright:
+        axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def training_losses(ours: pd.DataFrame, published: pd.DataFrame, title: str) -> Figure:
+    """Draw the training loss of each value over the epochs, ours and published, side by side.
+
+    `ours` and `published` have the columns value, epoch and train_loss; several seeds are averaged.
+    """
+    values = [str(value) for value in published["value"].unique()]
+    rows = math.ceil(len(values) / 4)
+    columns = math.ceil(len(values) / rows)
+    last = published.groupby("value")["train_loss"].last()
+    alike = bool(last.max() < 10 * last.min())  # else losses of different kinds, say
+    with mpl.rc_context({**STYLE, "font.size": 9}):
+        size = (2.1 * max(columns, 3), 0.9 + 1.9 * rows)
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, sharey=alike, squeeze=False)
+        for axes in grid.flat[len(values) :]:
+            axes.axis("off")
+        for number, axes in enumerate(grid.flat[: len(values)]):
+            for table, colour, label in (
+                (ours, VALIDATION, "ours"),
+                (published, PUBLISHED, "published"),
+            ):
+                means = (
+                    table[table["value"] == values[number]].groupby("epoch")["train_loss"].mean()
+                )
+                axes.plot(means.index, means, color=colour, lw=1.2, label=label)
+            axes.set_title(values[number], fontsize=9)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axes.tick_params(labelbottom=number + columns >= len(values))
+        for axes in grid.flat:  # after the last curve: it fixes the upper end
+            axes.set_ylim(bottom=0)
+        grid[0][0].legend(frameon=False, fontsize=8)
+        figure.suptitle(textwrap.fill(f"{title}: training loss", LINE), fontsize=10)
+        figure.supxlabel("epoch", fontsize=9)
+        figure.supylabel("training loss", fontsize=9)
+    return figure
+
+
+def _title(results: Results, text: str) -> str:
+    return "\n".join([f"{results.name}: {text}", *textwrap.wrap(results.title, LINE)])
+
+
 def _curves(results: Results, quantity: str) -> tuple[Figure, Axes]:
     history = results.history
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(7.2, 4.2), dpi=DPI, layout="constrained")
         axes = figure.subplots()
         marker = "o" if len(history) < 40 else ""
         for part, colour in (("train", TRAIN), ("validation", VALIDATION)):
@@ -178,7 +291,39 @@ def _curves(results: Results, quantity: str) -> tuple[Figure, Axes]:
                 axes.plot(history["epoch"], values, color=colour, marker=marker, ms=3, label=part)
         label = f"weights kept (epoch {results.best_epoch})"
         axes.axvline(results.best_epoch, color="black", lw=0.8, ls=":", label=label)
-        axes.set(xlabel="epoch", ylabel=quantity, title=f"{results.name}: {quantity}")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False)
+        axes.set(xlabel="epoch", ylabel=quantity, title=_title(results, quantity))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure, axes
+
+
+PUBLISHED_LINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "train_loss": ("published: train", {"color": "#e8a0a0", "ls": "-"}),
+    "validation_loss": ("published: validation", {"color": PUBLISHED, "ls": "-"}),
+    "train_accuracy": ("published: train", {"color": "#e8a0a0", "ls": "-"}),
+    "validation_accuracy": ("published: validation, as published", {"color": PUBLISHED, "ls": ":"}),
+    "recovered_accuracy": ("published: validation, recovered", {"color": PUBLISHED, "ls": "-"}),
+}
+"""How each column of a published history is drawn."""
+
+
+def _draw_published(axes: Axes, published: Published, columns: tuple[str, ...]) -> None:
+    for column in columns if len(published.history) else ():
+        label, style = PUBLISHED_LINES[column]
+        axes.plot(
+            published.history["epoch"], published.history[column], lw=1.2, label=label, **style
+        )
+
+
+def _draw_last(axes: Axes, published: Published, last: Mapping[str, float | None]) -> None:
+    """Draw figures of the last epoch as lines across, if that is all that was published."""
+    for (part, value), style in zip(last.items(), ("--", "-"), strict=True):
+        if value is not None and published.history.empty:
+            label = f"published: {part}, last epoch"
+            axes.axhline(value, color=PUBLISHED, lw=0.9, ls=style, label=label)
+
+
+def _with_legend(figure: Figure, axes: Axes) -> Figure:
+    """Put the legend below, where no curve is."""
+    columns = 3 if len(axes.get_lines()) > 4 else 2
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    return figure

@@ -3,9 +3,10 @@
 Imports no torch: settings are checked long before anything is trained.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
-from typing import Annotated, Any, Literal
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -14,12 +15,16 @@ from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
 from imgclf.networks import NETWORKS, Network
-from imgclf.networks.alexnets import AlexNet3x3, AlexNetLRN
+from imgclf.networks.backboned import Backboned
 from imgclf.networks.pretrained import Pretrained
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OptimizerName = Literal["adam", "sgd", "rmsprop"]
 LossName = Literal["cross_entropy", "mse", "multi_margin"]
 SchedulerName = Literal["none", "step", "cosine", "one_cycle"]
+_DIGEST = re.compile(r"#sha256=[0-9a-f]{8,64}$")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -83,6 +88,11 @@ class Model:
     network: Network
     training: TrainingSettings
 
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> "nn.Module":
+        """Return the network for images that are stored as `shape` (C, H, W)."""
+        size = self.training.image_size
+        return self.network.build((shape[0], size, size) if size else shape, num_classes)
+
 
 def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSettings) -> Model:
     """Return the model `name` from its flat settings; `defaults` are those it does not mention.
@@ -104,47 +114,61 @@ def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSe
         if key not in training | options | {"dataset", "network"}:
             raise settings.unknown(where, key, training | options | {"dataset", "network"})
     merged = _merge(asdict(defaults), {key: entry[key] for key in entry if key in training})
-    chosen = Model(
+    return Model(
         name=name,
         dataset=entry["dataset"],
         network_name=entry["network"],
         network=settings.read(network, {k: entry[k] for k in entry if k in options}, where),
         training=settings.read(TrainingSettings, merged, where),
     )
-    _check_together(chosen, where)
-    return chosen
 
 
-def _check_together(model: Model, where: str) -> None:
-    training = model.training
+def check_together(model: Model) -> None:
+    """Raise `UserError` for the first settings of `model` that contradict each other."""
+    where, training = f"zoo.{model.name}", model.training
     if training.weights == "imagenet" and not isinstance(model.network, Pretrained):
         raise UserError(
-            f"{where}.weights: 'imagenet' is not allowed: nothing is published for network "
+            f"{where}.weights: 'imagenet' is not allowed: none are published for network "
             f"{model.network_name!r}; give none, a file or an address"
         )
-    if "://" in training.weights and "#sha256=" not in training.weights:
+    if "://" in training.weights and not _DIGEST.search(training.weights):
         raise UserError(
             f"{where}.weights: {training.weights!r} is not allowed: an address must end with "
-            f"#sha256= and the file's hash"
+            f"#sha256= and the file's SHA-256, or its first 8 digits or more"
         )
-    if training.freeze == "backbone":
-        if not isinstance(model.network, Pretrained | AlexNetLRN | AlexNet3x3):
-            raise UserError(
-                f"{where}.freeze: 'backbone' is not allowed: network {model.network_name!r} has "
-                f"no classifier on top of a backbone"
-            )
-        if training.weights == "none":
-            raise UserError(f"{where}.freeze: 'backbone' needs weights, and weights is 'none'")
-        if training.flip or training.crop or training.erase:
-            raise UserError(
-                f"{where}.freeze: 'backbone' computes features once, so flip, crop and erase are "
-                f"not possible"
-            )
     if training.gradient_accumulation > training.batch_size:
         raise UserError(
             f"{where}.gradient_accumulation: {training.gradient_accumulation} is not allowed: "
             f"a batch has {training.batch_size} images"
         )
+    if training.freeze == "backbone":
+        _check_frozen(model, where)
+
+
+def _check_frozen(model: Model, where: str) -> None:
+    if not isinstance(model.network, Backboned):
+        raise UserError(
+            f"{where}.freeze: 'backbone' is not allowed: network {model.network_name!r} has no "
+            f"classifier on top of a backbone"
+        )
+    if model.training.weights == "none":
+        raise UserError(
+            f"{where}.freeze: 'backbone' needs weights to keep, and weights is 'none'; give "
+            f"imagenet, a file or an address"
+        )
+    for key in ("flip", "crop", "erase"):
+        if value := getattr(model.training, key):
+            raise UserError(
+                f"{where}.{key}: {value} is not allowed with freeze: backbone, whose features are "
+                f"computed once; set {key} to {type(value)(0)}"
+            )
+
+
+def backbone(model: Model) -> Model:
+    """Return `model` as far as a frozen backbone's features depend on it."""
+    used = ("weights", "freeze", "image_size", "train_images", "device", "threads")
+    training = TrainingSettings(**{key: getattr(model.training, key) for key in used})
+    return replace(model, training=training)
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pydantic.dataclasses import dataclass
 
 from imgclf import model
-from imgclf.common import settings
+from imgclf.common import data_settings, settings
 from imgclf.common.data_settings import DataSettings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
@@ -29,6 +29,8 @@ class Params:
 
 
 _STRUCTURE = ("datasets", "models", "data", "zoo")
+_LAUNCHER = "launcher"
+"""What starts a training, for dvc.yaml alone."""
 
 
 def parse(text: str) -> Params:
@@ -37,8 +39,14 @@ def parse(text: str) -> Params:
     for key in _STRUCTURE:
         if key not in values:
             raise UserError(f"{key}: is missing")
-    shared = {key: value for key, value in values.items() if key not in _STRUCTURE}
-    known = {field.name for field in fields(TrainingSettings)} | set(_STRUCTURE)
+    launcher = values.get(_LAUNCHER, "python")
+    if not isinstance(launcher, str) or not launcher.strip():
+        raise UserError(
+            f"{_LAUNCHER}: {launcher!r} is not a command, such as python or "
+            f"torchrun --standalone --nproc-per-node 2"
+        )
+    shared = {k: value for k, value in values.items() if k not in (*_STRUCTURE, _LAUNCHER)}
+    known = {field.name for field in fields(TrainingSettings)} | {*_STRUCTURE, _LAUNCHER}
     for key in shared:
         if key not in known:
             raise settings.unknown("parameters", key, known)
@@ -51,10 +59,7 @@ def parse(text: str) -> Params:
                     f"{name}: {key!r}: a {kind}'s name is letters, digits and underscores"
                 )
     defaults = settings.read(TrainingSettings, shared, "")
-    data = {
-        name: settings.read(DataSettings, entry, f"data.{name}")
-        for name, entry in values["data"].items()
-    }
+    data = {name: data_settings.read(name, entry) for name, entry in values["data"].items()}
     zoo = {name: model.read(name, entry, data, defaults) for name, entry in values["zoo"].items()}
     params = Params(
         datasets=_names("datasets", values["datasets"], data),
@@ -80,6 +85,7 @@ def _names(key: str, values: object, known: Mapping[str, object]) -> list[str]:
 def _check_together(params: Params) -> None:
     for name in params.models:
         chosen = params.zoo[name]
+        model.check_together(chosen)
         if chosen.dataset not in params.datasets:
             raise UserError(
                 f"zoo.{name}.dataset: {chosen.dataset!r} is not in datasets {params.datasets}; add "

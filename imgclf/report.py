@@ -1,13 +1,35 @@
-"""Sections of results.md: figures in, Markdown out. Every sentence follows from the figures."""
+"""results.md and its sections on models: every sentence follows from the figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from imgclf.markdown import (
+    anchor,
+    contents,
+    duration,
+    folded,
+    formatted,
+    interval,
+    listed,
+    optional,
+    percent,
+    points,
+    show,
+    table,
+)
+from imgclf.published import Published, differences
+
 TURNED = 1.02
 """Validation loss has turned when it ends this many times as high as it was at its lowest."""
+INSTEAD = {
+    "train_images": {0: "all but those of validation"},
+    "validation_images": {0: "none"},
+    "image_size": {0: "as the images are"},
+}
+"""What some numbers of params.yaml stand for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,53 +37,70 @@ class ModelReport:
     """All that is reported of a model."""
 
     name: str
+    heading: str
+    """Of its section."""
+    level: int
+    """Of the heading: 2 is a chapter."""
+    remark: str
+    """What a reader must know before anything else; else empty."""
     settings: Mapping[str, Any]
-    """The flat settings of network and training."""
+    """The flat settings of network, training and data; empty if they are not known."""
     training: Mapping[str, Any]
     """As in metrics/train/M.json."""
     metrics: Mapping[str, Any]
     """As in metrics/M.json."""
     history: pd.DataFrame
     classes: pd.DataFrame
-    predictions: pd.DataFrame
-    published: Mapping[str, float]
-    """The published figures: some of accuracy and train_loss, or none."""
+    confusion: pd.DataFrame
+    """Test images by true class (rows) and predicted one (columns); no rows if not known."""
+    published: Published | None
     run: Mapping[str, Any]
     """The time the training took, in seconds, and the environment."""
     pictures: Mapping[str, str]
     """The path of each figure, from results.md."""
 
+    @property
+    def published_accuracy(self) -> float | None:
+        """The published accuracy on the test images."""
+        return self.published.figures.test_accuracy if self.published else None
 
-def results(reports: list[ModelReport], studies: Sequence[str] = ()) -> str:
-    """Return the whole of results.md; `studies` are the paragraphs on studies."""
+
+def results(
+    reports: list[ModelReport], audit: Sequence[str] = (), studies: Sequence[str] = ()
+) -> str:
+    """Return the whole of results.md; `audit` and `studies` are paragraphs of their own."""
     sections = [
-        "# Results",
-        "Generated from the tracked metrics by the `report` stage of the pipeline: edit nothing "
-        "here, run `dvc repro`.",
         "## Summary",
-        summary_table(reports),
+        table(summary(reports)),
         *(summary_sentence(same) for same in by_dataset(reports)),
+        *departures(reports),
         *(section for report in reports for section in model_sections(report)),
+        *audit,
         *studies,
         "## Environment",
         environment_table(reports),
     ]
-    return "\n\n".join(sections) + "\n"
+    head = [
+        "# Results",
+        "Generated from the tracked metrics by the `report` stage of the pipeline: edit nothing "
+        "here, run `dvc repro`.",
+        contents(sections),
+    ]
+    return "\n\n".join(head + sections) + "\n"
 
 
-def summary_table(reports: list[ModelReport]) -> str:
-    """Return a table with a row for each model and the published accuracy beside ours."""
+def summary(reports: Sequence[ModelReport]) -> pd.DataFrame:
+    """Return a row for each model, as text, with the published accuracy beside ours."""
     rows = []
     for report in reports:
-        ours = report.metrics
-        theirs = report.published.get("accuracy")
+        ours, theirs = report.metrics, report.published_accuracy
         rows.append(
             {
-                "model": f"[{report.name}](#{report.name.lower()})",
-                "data set": report.settings["dataset"],
+                "model": f"[{report.name}](#{anchor(report.heading)})",
+                "data set": report.settings.get("dataset", ""),
                 "test accuracy": percent(ours["accuracy"]),
-                "95 % interval": interval(ours),
-                "published": "" if theirs is None else percent(theirs),
+                "95 % interval": interval(ours["accuracy_low"], ours["accuracy_high"]),
+                "published": optional(theirs, percent),
                 "difference": "" if theirs is None else points(ours["accuracy"] - theirs),
                 "macro F1": f"{ours['f1_macro']:.4f}",
                 "top-2 error": percent(ours["top2_error"]),
@@ -69,10 +108,10 @@ def summary_table(reports: list[ModelReport]) -> str:
                 "test loss": f"{ours['loss']:.4f}",
                 "parameters": f"{ours['parameters']:,}",
                 "best epoch": f"{ours['best_epoch']} of {report.training['epochs']}",
-                "training": duration(report.run["seconds"]),
+                "training": optional(report.run["seconds"], duration),
             }
         )
-    return table(pd.DataFrame(rows))
+    return pd.DataFrame(rows)
 
 
 def by_dataset(reports: list[ModelReport]) -> list[list[ModelReport]]:
@@ -100,22 +139,137 @@ def summary_sentence(reports: list[ModelReport]) -> str:
     return sentence
 
 
+def data_remark(remark: str) -> str:
+    """Return what must be said of a data set as the beginning of a sentence."""
+    return f"The data set is {remark}" if remark else ""
+
+
+def departures(reports: Sequence[ModelReport]) -> list[str]:
+    """Return a sentence on the models that were not trained as published, if there are any."""
+    parts = []
+    for report in reports:
+        if report.published:
+            theirs = report.published.figures.settings
+            keys = [f"`{key}`" for key in differences(flat(report.settings), theirs)]
+            keys += ["the data"] if report.published.remark else []
+            parts += [f"`{report.name}` in {listed(keys)}"] if keys else []
+    if not parts:
+        return []
+    return [f"Published figures are of another training, as the sections say: {'; '.join(parts)}."]
+
+
 def model_sections(report: ModelReport) -> list[str]:
     """Return the section of one model, a paragraph, table or picture an item."""
+    beside = report.published.figures if report.published else None
     return [
-        f"## {report.name}",
+        f"{'#' * report.level} {report.heading}",
+        *([f"> **Note.** {report.remark}"] if report.remark else []),
         conclusion(report),
-        f"Settings: {settings_line(report.settings)}.",
+        *([comparison_table(report, report.published)] if report.published else []),
+        *([f"Of the published figures: {beside.note}."] if beside and beside.note else []),
         *(f"![{report.name}: {kind}]({path})" for kind, path in report.pictures.items()),
-        f"Macro F1 on the test images: {report.metrics['f1_macro']:.4f}.",
-        classes_table(report.classes),
-        *epochs_table(report.history),
+        classes_table(report.classes, beside.class_accuracy if beside else {}),
+        *epochs_table(report.history, report.published),
+        *([f"All settings: {settings_line(report.settings)}."] if report.settings else []),
     ]
 
 
-def epochs_table(history: pd.DataFrame) -> list[str]:
-    """Return a row for each epoch, folded away."""
-    epochs = _formatted(
+def comparison_table(report: ModelReport, published: Published) -> str:
+    """Return settings and figures of a model, ours and published, side by side."""
+    rows = [
+        *_settings_rows(flat(report.settings), published.figures.settings),
+        *_figures_rows(report, published),
+    ]
+    return table(pd.DataFrame(rows, columns=["", "ours", "published"]))
+
+
+def _settings_rows(
+    ours: Mapping[str, object], theirs: Mapping[str, object]
+) -> list[tuple[str, str, str]]:
+    other = differences(ours, theirs)
+    rows = []
+    for key, value in theirs.items():
+        mine = _setting(key, ours[key]) if key in ours else ""
+        rows.append((f"`{key}`", f"**{mine}**" if key in other else mine, _setting(key, value)))
+    return rows
+
+
+def _figures_rows(report: ModelReport, published: Published) -> list[tuple[str, str, str]]:
+    ours, theirs = report.metrics, published.figures
+    around = interval(ours["accuracy_low"], ours["accuracy_high"])
+    mean = float(report.classes["recall"].mean())
+    last = report.history.iloc[-1]
+    return [
+        ("test accuracy", f"{percent(ours['accuracy'])} ({around})", _accuracy(published)),
+        ("macro F1", f"{ours['f1_macro']:.4f}", optional(theirs.f1_macro, "{:.4f}".format)),
+        ("mean class accuracy", percent(mean), optional(theirs.mean_class_accuracy, percent)),
+        ("test loss", f"{ours['loss']:.4f}", optional(theirs.loss, "{:g}".format)),
+        ("best epoch", _best_epoch(report), _published_epoch(published)),
+        ("validation accuracy in it", _validation(report), _published_validation(published)),
+        (
+            "training loss, last epoch",
+            optional(last["train_loss"], "{:.4f}".format),
+            optional(_last(published, "train_loss", theirs.train_loss), "{:g}".format),
+        ),
+        (
+            "training accuracy, last epoch",
+            optional(last["train_accuracy"], percent),
+            optional(_last(published, "train_accuracy", theirs.train_accuracy), percent),
+        ),
+        ("run time", optional(report.run["seconds"], duration), theirs.run_time),
+        ("parameters", f"{ours['parameters']:,}", _parameters(ours["parameters"], published)),
+    ]
+
+
+def _accuracy(published: Published) -> str:
+    how = " (mean of the class accuracies)" if published.figures.accuracy is None else ""
+    return optional(published.figures.test_accuracy, lambda share: percent(share) + how)
+
+
+def _best_epoch(report: ModelReport) -> str:
+    return f"{report.metrics['best_epoch']} of {report.training['epochs']}"
+
+
+def _published_epoch(published: Published) -> str:
+    if published.figures.best_epoch is None or published.history.empty:
+        return optional(published.figures.best_epoch, str)
+    return (
+        f"{published.figures.best_epoch} of {len(published.history)}; "
+        f"{published.best_epoch('recovered_accuracy')} by the recovered validation accuracy"
+    )
+
+
+def _validation(report: ModelReport) -> str:
+    return optional(report.training["validation_accuracy"], percent)
+
+
+def _published_validation(published: Published) -> str:
+    if published.figures.best_epoch is None or published.history.empty:
+        return ""
+    row = published.history.set_index("epoch").loc[published.figures.best_epoch]
+    return f"{row['validation_accuracy']:.1%}, recovered {row['recovered_accuracy']:.1%}".replace(
+        "%", " %"
+    )
+
+
+def _last(published: Published, column: str, figure: float | None) -> float | None:
+    return figure if published.history.empty else float(published.last[column])
+
+
+def _parameters(ours: int, published: Published) -> str:
+    theirs = published.figures.parameters
+    if theirs is None:
+        return ""
+    return f"about {theirs / 1e6:.1f}M (ours {ours / theirs - 1:+.1%})".replace("%", " %")
+
+
+def _setting(key: str, value: object) -> str:
+    return INSTEAD.get(key, {}).get(value if isinstance(value, int) else -1, show(value))
+
+
+def epochs_table(history: pd.DataFrame, published: Published | None = None) -> list[str]:
+    """Return a row for each epoch, folded away, with the published figures if there are any."""
+    epochs = formatted(
         history,
         train_loss="{:.4f}".format,
         train_accuracy=percent,
@@ -123,42 +277,66 @@ def epochs_table(history: pd.DataFrame) -> list[str]:
         validation_accuracy=percent,
         learning_rate="{:g}".format,
     )
-    summary = f"<details><summary>All {len(epochs)} epochs</summary>"
-    return [summary, table(epochs), "</details>"]
+    if published and len(published.history):
+        steps = ["train_steps", "validation_steps"]
+        shares = ("train_accuracy", "validation_accuracy", "recovered_accuracy")
+        theirs = formatted(
+            published.history.drop(columns=steps),
+            train_loss="{:.3f}".format,
+            validation_loss="{:.3f}".format,
+            **dict.fromkeys(shares, lambda share: f"{100 * share:.1f} %"),
+        )
+        names = {"recovered accuracy": "recovered validation accuracy"}
+        theirs = theirs.rename(columns=names).set_index("epoch").add_prefix("published ")
+        epochs = epochs.merge(theirs, left_on="epoch", right_index=True, how="outer").fillna("")
+    return folded(f"All {len(history)} epochs", table(epochs))
 
 
-def classes_table(classes: pd.DataFrame) -> str:
-    """Return a row for each class."""
+def classes_table(classes: pd.DataFrame, published: Mapping[str, float] | None = None) -> str:
+    """Return a row for each class, with the published accuracy if there is one."""
     ratios = dict.fromkeys(("precision", "recall", "f1"), "{:.3f}".format)
-    formatted = _formatted(classes, **ratios)
-    return table(formatted.rename(columns={"recall": "recall (class accuracy)", "f1": "F1"}))
+    rows = formatted(classes, **ratios)
+    rows = rows.rename(columns={"recall": "recall (class accuracy)", "f1": "F1"})
+    if published:
+        theirs = classes["class"].map(published)
+        rows["published accuracy"] = [optional(share, "{:.3f}".format) for share in theirs]
+        rows["difference"] = [optional(share, points) for share in classes["recall"] - theirs]
+    return table(rows)
 
 
 def conclusion(report: ModelReport) -> str:
     """Return what the figures say of a model, as sentences."""
     metrics, history = report.metrics, report.history
+    around = interval(metrics["accuracy_low"], metrics["accuracy_high"])
     sentences = [
-        f"Test accuracy {percent(metrics['accuracy'])} (95 % interval {interval(metrics)}), with "
+        f"Test accuracy {percent(metrics['accuracy'])} (95 % interval {around}), with "
         f"the weights of epoch {metrics['best_epoch']} of {report.training['epochs']}."
     ]
-    if report.training["validation_accuracy"] is not None:
+    if history["validation_accuracy"].notna().any():
         sentences.append(
             f"Their validation accuracy is {percent(report.training['validation_accuracy'])}."
         )
         sentences.append(overfitting(history))
-    sentences.append(hardest(report.classes, report.predictions))
-    if "accuracy" in report.published:
-        theirs = report.published["accuracy"]
-        where = (
-            "inside" if metrics["accuracy_low"] <= theirs <= metrics["accuracy_high"] else "outside"
-        )
-        sentences.append(f"The published accuracy, {percent(theirs)}, is {where} the interval.")
-    if "train_loss" in report.published:
-        sentences.append(
-            f"The training loss of the last epoch is {report.training['train_loss']:.4f} "
-            f"(published: {report.published['train_loss']:g})."
-        )
+    sentences.append(hardest(report.classes, report.confusion))
+    if report.published:
+        sentences += _against_published(report, report.published)
     return " ".join(sentences)
+
+
+def _against_published(report: ModelReport, published: Published) -> list[str]:
+    sentences = []
+    if other := differences(flat(report.settings), published.figures.settings):
+        parts = [
+            f"`{key}` {_setting(key, mine)} (published: {_setting(key, their)})"
+            for key, (mine, their) in other.items()
+        ]
+        sentences.append(f"**Not the published protocol:** {listed(parts)}.")
+    low, high = report.metrics["accuracy_low"], report.metrics["accuracy_high"]
+    if (theirs := published.figures.test_accuracy) is not None:
+        where = "inside" if low <= theirs <= high else "outside"
+        figure = _accuracy(published)
+        sentences.append(f"The published accuracy, {figure}, is {where} the interval.")
+    return sentences
 
 
 def overfitting(history: pd.DataFrame) -> str:
@@ -176,27 +354,32 @@ def overfitting(history: pd.DataFrame) -> str:
     )
 
 
-def hardest(classes: pd.DataFrame, predictions: pd.DataFrame) -> str:
+def hardest(classes: pd.DataFrame, confusion: pd.DataFrame) -> str:
     """Return the three classes with the lowest accuracy and what each is most often taken for."""
     parts = []
-    accuracies = classes.set_index("class")["recall"].sort_values(kind="stable").head(3)
-    for name, accuracy in accuracies.items():
-        wrong = predictions[(predictions["actual"] == name) & (predictions["predicted"] != name)]
-        taken = wrong["predicted"].value_counts()
-        instead = f", most often taken for {taken.index[0]}" if len(taken) else ""
+    rows = classes.sort_values("recall", kind="stable").head(3)
+    for name, accuracy in zip(rows["class"], rows["recall"], strict=True):
+        instead = ""
+        if len(confusion) and (taken := confusion.loc[name].drop(name)).any():
+            instead = f", most often taken for {taken.idxmax()}"
         parts.append(f"{name} ({percent(accuracy)}{instead})")
     return f"The hardest classes are {listed(parts)}."
 
 
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without mappings in them, and without those of a schedule of no use."""
+    values = dict(settings)
+    if schedule := values.pop("scheduler", None):
+        unused = schedule["name"] == "none"
+        values["scheduler"] = schedule["name"]
+        if not unused:
+            values |= {f"scheduler.{k}": v for k, v in schedule.items() if k != "name"}
+    return values
+
+
 def settings_line(settings: Mapping[str, Any]) -> str:
-    """Return the settings on a line; those of a schedule that is not used are left out."""
-    flat = dict(settings)
-    schedule = flat.pop("scheduler")
-    if schedule["name"] == "none":
-        flat["scheduler"] = "none"
-    else:
-        flat |= {f"scheduler.{key}": value for key, value in schedule.items()}
-    return ", ".join(f"{key} {show(value)}" for key, value in flat.items())
+    """Return the settings on a line."""
+    return ", ".join(f"{key} {show(value)}" for key, value in flat(settings).items())
 
 
 def environment_table(reports: list[ModelReport]) -> str:
@@ -209,52 +392,3 @@ def environment_table(reports: list[ModelReport]) -> str:
     if places.nunique(axis=1).eq(1).all():
         places = places.iloc[:, :1].set_axis(["all models"], axis=1)
     return table(places.reset_index(names=""))
-
-
-def table(frame: pd.DataFrame) -> str:
-    """Return a data frame as a Markdown table, its text as it is."""
-    return frame.to_markdown(index=False, disable_numparse=True)
-
-
-def _formatted(frame: pd.DataFrame, **formats: Callable[[float], str]) -> pd.DataFrame:
-    """Return `frame` with these columns as text, empty where a value is missing."""
-    texts = {
-        name: ["" if pd.isna(value) else show(value) for value in frame[name]]
-        for name, show in formats.items()
-    }
-    return frame.assign(**texts).rename(columns=lambda name: str(name).replace("_", " "))
-
-
-def percent(share: float) -> str:
-    """Return 0.8924 as "89.24 %"."""
-    return f"{100 * share:.2f} %"
-
-
-def points(difference: float) -> str:
-    """Return a difference of shares in percentage points, with its sign."""
-    return f"{100 * difference:+.2f}"
-
-
-def interval(metrics: Mapping[str, Any]) -> str:
-    """Return the confidence interval of the accuracy in per cent."""
-    return f"{100 * metrics['accuracy_low']:.2f} to {100 * metrics['accuracy_high']:.2f}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s"
-
-
-def listed(parts: list[str]) -> str:
-    """Return "a, b and c"."""
-    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
-
-
-def show(value: object) -> str:
-    """Return a setting as params.yaml has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)

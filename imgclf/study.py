@@ -45,7 +45,7 @@ class Study:
     fixed: dict[str, Value] = Field(default_factory=dict)
     """Parameters of every run that differ from params.yaml."""
     seeds: Annotated[list[int], Field(min_length=1)] = Field(default_factory=lambda: [0])
-    needs: Literal["", "gpu"] = ""
+    needs: Literal["", "gpu", "images"] = ""
     """What few machines have: `make studies` leaves such a study to `make study NAME=...`."""
 
 

@@ -1,19 +1,26 @@
 """Sections of results.md on studies: figures in, Markdown out."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.settings import STRICT
-from imgclf.comparison import Claim, Difference, Spread, Value, difference, pairs, verdict
-from imgclf.report import classes_table, epochs_table, listed, percent, points, show, table
-from imgclf.study_results import StudyResults
+from imgclf.comparison import VERDICTS, Claim, Difference, Spread, Value, difference, pairs, verdict
+from imgclf.figures import FIGURES
+from imgclf.markdown import folded, interval, listed, optional, percent, points, show, table
+from imgclf.report import ModelReport, data_remark, model_sections
+from imgclf.report import summary as model_summary
+from imgclf.study_results import NetworkResults, StudyResults
 
 REPRODUCED = 0.01
 """A row whose accuracy is further than this from the published one is listed."""
+LONG = 20
+"""Of more rows, half as many are shown."""
+SINGLE = " That is by McNemar's test, so of the test images alone: nothing is known of seeds here."
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -33,21 +40,32 @@ def sections(
     reasons: Sequence[Reason],
     pictures: Mapping[str, str],
 ) -> list[str]:
-    """Return the part of results.md on studies; nothing without results."""
+    """Return the part of results.md on studies; nothing without results.
+
+    `pictures` are the paths of all pictures from results.md, by the names of the files.
+    """
     if not studies:
         return []
     by_name = {results.name: results for results in studies}
-    base = by_name["base"].spread if "base" in by_name else None
-    parts = ["## Studies", introduction(base)]
+    parts = ["## Studies", introduction(by_name.get("base"))]
     if told := [claim for claim in claims if claim.study in by_name]:
-        parts += ["### Published claims", claims_table(told, by_name, base)]
+        parts += ["### Published claims", *claims_table(told, by_name)]
     parts += reproduction(studies, reasons)
     for results in studies:
-        parts += study_section(results, base, pictures[results.name], by_name)
+        if results.networks:
+            parts += networks_section(results, pictures)
+        else:
+            parts += study_section(results, by_name, pictures)
     return parts
 
 
-def introduction(base: Spread | None) -> str:
+def _seeds(results: StudyResults, studies: Mapping[str, StudyResults]) -> Spread | None:
+    """Return the spread of seeds that `base` found, if it is of the same model."""
+    base = studies.get("base")
+    return base.spread if base and base.study.model == results.study.model else None
+
+
+def introduction(base: StudyResults | None) -> str:
     """Return how differences are judged."""
     text = (
         "Each row is one or more runs that differ from the default settings in what the study "
@@ -56,60 +74,89 @@ def introduction(base: Spread | None) -> str:
         "choice is worth. Two rows with several seeds differ if Welch's t interval of their means "
         "leaves out zero."
     )
-    if base:
+    if base and (found := base.spread):
         text += (
-            f" Two single runs differ if McNemar's exact test on the same test images says so (p < "
-            f"0.05) *and* they are further apart than seeds alone put two runs of one "
-            f"configuration: {points(base.visible)[1:]} points, from the standard deviation of "
-            f"{100 * base.deviation:.2f} points over the {base.runs} seeds of `base`. Nothing is "
-            f"done about looking at many pairs: of twenty equal pairs, one will look different."
+            f" Two single runs of `{base.study.model}` differ if McNemar's exact test on the same "
+            f"test images says so (p < 0.05) *and* they are further apart than seeds alone put two "
+            f"runs of one configuration: {points(found.visible)[1:]} points, from the standard "
+            f"deviation of {100 * found.deviation:.2f} points over the {found.runs} seeds of "
+            f"`base`."
         )
-    return text
+    return (
+        f"{text} Nothing is done about looking at many pairs: of twenty equal pairs, one will look "
+        f"different."
+    )
 
 
 def study_section(
-    results: StudyResults,
-    base: Spread | None,
-    picture: str,
-    others: Mapping[str, StudyResults],
+    results: StudyResults, studies: Mapping[str, StudyResults], pictures: Mapping[str, str]
 ) -> list[str]:
     """Return the section of one study, a paragraph, table or picture an item."""
-    study, found = results.study, results.spread
-    settings = "; ".join(f"{key} {show(value)}" for key, value in study.fixed.items())
-    about = [part for part in (study.note, f"held at {settings}" if settings else "") if part]
+    found, base = results.spread, _seeds(results, studies)
+    about = [f"`studies/{results.name}.yaml`, model `{results.study.model}`.", *_about(results)]
+    if results.study.note:
+        about.append(_sentence(results.study.note))
     return [
-        f"### {study.title}",
-        f"`studies/{results.name}.yaml`, model `{study.model}`."
-        + "".join(f" {part[0].upper()}{part[1:]}." for part in about),
-        *([f"![{study.title}]({picture})"] if len(results.values) > 1 else []),
-        values_table(results, base),
-        repeated(results, found, others) if found else conclusion(results, base),
-        *networks(results),
+        f"### {results.study.title}",
+        *_notes(*map(data_remark, results.remarks)),
+        " ".join(about),
+        *_pictures(results, pictures),
+        *values_table(results, base),
+        repeated(results, found, studies) if found else conclusion(results, base),
     ]
 
 
-def values_table(results: StudyResults, base: Spread | None) -> str:
-    """Return a row for each value: ours, published, and whether the best is really better."""
+def _about(results: StudyResults) -> list[str]:
+    fixed = [f"`{key}` {show(value)}" for key, value in results.study.fixed.items()]
+    return [f"In every run, {listed(fixed)}."] if fixed else []
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _pictures(results: StudyResults, pictures: Mapping[str, str]) -> list[str]:
+    names = {"": results.study.title, "_losses": f"{results.study.title}: training losses"}
+    shown = [
+        f"![{title}]({pictures[f'study_{results.name}{part}']})"
+        for part, title in names.items()
+        if f"study_{results.name}{part}" in pictures
+    ]
+    return shown if len(results.values) <= LONG else folded("Picture", *shown)
+
+
+def values_table(results: StudyResults, base: Spread | None) -> list[str]:
+    """Return a row for each value: ours, published, and whether the best is really better.
+
+    Of very many values, the best by validation are shown and the rest is folded away.
+    """
     values = results.values
     best = max(values.values(), key=lambda value: value.mean)
     rows = []
-    for row in results.summary().to_dict("records"):
-        value = values[str(row["value"])]
+    summary = results.summary()
+    for row in summary.to_dict("records"):
         cells = {
             "value": row["value"] or "(as it is)",
             "seeds": row["runs"],
             "test accuracy": _mean(row["accuracy"], row["deviation"]),
-            "95 % interval": f"{100 * row['low']:.2f} to {100 * row['high']:.2f}",
-            "published": _or_nothing(row["published"], percent),
-            "difference": _or_nothing(row["accuracy"] - row["published"], points),
-            "validation accuracy": _or_nothing(row["validation_accuracy"], percent),
+            "95 % interval": interval(row["low"], row["high"]),
+            "published": optional(row["published"], percent),
+            "difference": optional(row["accuracy"] - row["published"], points),
+            "validation accuracy": optional(row["validation_accuracy"], percent),
             "training loss": f"{row['train_loss']:.4f}",
-            "published loss": _or_nothing(row["published_loss"], "{:g}".format),
+            "published loss": optional(row["published_loss"], "{:g}".format),
         }
         if len(values) > 1:
-            cells["against the best"] = _against(value, best, base)
+            cells["against the best"] = _against(values[str(row["value"])], best, base)
         rows.append(cells)
-    return table(pd.DataFrame(rows))
+    whole = pd.DataFrame(rows)
+    whole = whole.loc[:, (whole != "").any()]
+    if len(whole) <= LONG:
+        return [table(whole)]
+    first = summary["validation_accuracy"].sort_values(ascending=False, kind="stable").index
+    heading = f"The {LONG // 2} best of {len(whole)} by validation accuracy:"
+    shown = table(whole.loc[first[: LONG // 2]])
+    return [heading, shown, *folded(f"All {len(whole)} values", table(whole))]
 
 
 def _against(value: Value, best: Value, base: Spread | None) -> str:
@@ -139,8 +186,13 @@ def conclusion(results: StudyResults, base: Spread | None) -> str:
     if len(values) == 1:
         return sentence
     if not close:
-        return f"{sentence} It is really different from every other."
-    others = "any other" if 1 < len(close) == len(values) - 1 else listed(close)
+        return f"{sentence} It can be told apart from every other."
+    if len(close) == len(values) - 1 > 1:
+        others = "any other"
+    elif len(close) > LONG // 2:
+        others = f"{len(close)} of the {len(values) - 1} others"
+    else:
+        others = listed(close)
     return f"{sentence} It cannot be told apart from {others}."
 
 
@@ -169,31 +221,33 @@ def repeated(results: StudyResults, found: Spread, others: Mapping[str, StudyRes
     return text
 
 
-def claims_table(
-    claims: Sequence[Claim], studies: Mapping[str, StudyResults], base: Spread | None
-) -> str:
-    """Return a row for each claim of the hand-written analysis."""
-    rows = []
+def claims_table(claims: Sequence[Claim], studies: Mapping[str, StudyResults]) -> list[str]:
+    """Return how many claims of the hand-written analysis hold, and a row for each."""
+    rows, verdicts = [], Counter[str]()
     for claim in claims:
         values = studies[claim.study].values
+        base = _seeds(studies[claim.study], studies)
         numbers = [
-            f"{one} \u2212 {other}: {_judged(found)}"
-            for (one, other), found in zip(claim.better, pairs(claim, values, base), strict=True)
+            f"{one} \u2212 {other}: {_judged(each)}"
+            for (one, other), each in zip(claim.better, pairs(claim, values, base), strict=True)
         ]
+        found = verdict(claim, values, base)
+        verdicts[found] += 1
         rows.append(
             {
                 "published claim": claim.text,
-                "verdict": f"**{verdict(claim, values, base)}**",
-                "points of test accuracy": "; ".join(numbers),
+                "verdict": f"**{found}**",
+                "points of test accuracy": "<br>".join(numbers),
             }
         )
-    return table(pd.DataFrame(rows))
+    counts = listed([f"{verdicts[each]} \u00d7 {each}" for each in VERDICTS])
+    return [f"Of {len(rows)} claims: {counts}.", table(pd.DataFrame(rows))]
 
 
 def _judged(found: Difference) -> str:
     if math.isnan(found.mean):
         return "not run"
-    why = [] if found.real else ["not real"]
+    why = [] if found.real else ["not told apart"]
     if not math.isnan(found.p):
         why.append(f"p {found.p:.2g}")
     return points(found.mean) + (f" ({', '.join(why)})" if why else "")
@@ -205,7 +259,12 @@ def reproduction(studies: Sequence[StudyResults], reasons: Sequence[Reason]) -> 
     values = {results.name: results.values for results in studies}
     rows, count = [], 0
     for results in studies:
+        of_protocol = {
+            network.runs["value"].iloc[0]: network.as_published for network in results.networks
+        }
         for row in results.summary().to_dict("records"):
+            if not of_protocol.get(row["value"], True):
+                continue
             away = row["accuracy"] - row["published"]
             count += not math.isnan(away)
             if abs(away) > REPRODUCED:
@@ -217,7 +276,7 @@ def reproduction(studies: Sequence[StudyResults], reasons: Sequence[Reason]) -> 
                         "ours": percent(row["accuracy"]),
                         "published": percent(row["published"]),
                         "difference": points(away),
-                        "reason": _why(why.get((results.name, value)), values),
+                        "reason": _why(why.get((results.name, value)), row["published"], values),
                     }
                 )
     if not count:
@@ -227,7 +286,10 @@ def reproduction(studies: Sequence[StudyResults], reasons: Sequence[Reason]) -> 
     return [heading, sentence, *([table(pd.DataFrame(rows))] if rows else [])]
 
 
-def _why(reason: Reason | None, studies: Mapping[str, Mapping[str, Value]]) -> str:
+def _why(
+    reason: Reason | None, published: float, studies: Mapping[str, Mapping[str, Value]]
+) -> str:
+    """Return a reason, what its test gave, and whether that comes near the published accuracy."""
     if not reason:
         return "not explained"
     study, value = reason.tested
@@ -235,30 +297,72 @@ def _why(reason: Reason | None, studies: Mapping[str, Mapping[str, Value]]) -> s
     if not tested:
         return f"{reason.reason} (not tested yet: `{study}`)"
     deviation = float(np.std(tested.accuracies, ddof=1)) if len(tested.accuracies) > 1 else math.nan
-    return f"{reason.reason}: {_mean(tested.mean, deviation)} in `{study}`"
+    near = abs(tested.mean - published) <= REPRODUCED
+    return (
+        f"{reason.reason}: {_mean(tested.mean, deviation)} in `{study}`, which "
+        f"{'is within a point' if near else 'does not explain it'}"
+    )
 
 
-def networks(results: StudyResults) -> list[str]:
-    """Return a sub-section for each run of a study of whole networks."""
-    if not any("model" in case for case in results.study.cases):
-        return []
-    parts = []
-    for run in results.runs.to_dict("records"):
-        mine = results.history["name"] == run["name"], results.classes["name"] == run["name"]
-        parts += [
-            f"#### {run['name']}",
-            f"Test accuracy {percent(run['accuracy'])}, macro F1 {run['f1_macro']:.4f}, "
-            f"{run['parameters']:,} parameters, best epoch {run['best_epoch']} of {run['epochs']}.",
-            classes_table(results.classes[mine[1]].drop(columns="name")),
-            *epochs_table(results.history[mine[0]].drop(columns="name")),
-        ]
-    return parts
+def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list[str]:
+    """Return the section of a study of whole networks, with a section for each of them."""
+    reports = [network_report(results, network, pictures) for network in results.networks]
+    values = results.values
+    best = max(values.values(), key=lambda value: value.mean)
+    summary = model_summary(reports)
+    summary["against the best"] = [_against(value, best, None) for value in values.values()]
+    if not results.as_published:
+        summary = summary.rename(columns={"published": "published, by another protocol"})
+    about, runs = [f"`studies/{results.name}.yaml`.", *_about(results)], results.runs
+    single = len(runs) == len(values) > 1 and bool(runs["validation_accuracy"].notna().all())
+    return [
+        f"### {results.study.title}",
+        *_notes(results.study.note, *map(data_remark, results.remarks)),
+        " ".join(about),
+        *_pictures(results, pictures),
+        table(summary.loc[:, (summary != "").any()]),
+        conclusion(results, None) + (SINGLE if single else ""),
+        *(part for report in reports for part in model_sections(report)),
+    ]
+
+
+def _notes(*notes: str) -> list[str]:
+    """Return what must be known before any figure is looked at."""
+    return [f"> **Note.** {_sentence(note)}" for note in notes if note]
+
+
+def network_report(
+    results: StudyResults, network: NetworkResults, pictures: Mapping[str, str]
+) -> ModelReport:
+    """Return the report of a network; its figures are means over the seeds."""
+    runs, first = network.runs, dict(network.runs.iloc[0])
+    value = str(first["value"])
+    means = dict(runs[["accuracy", "f1_macro", "top2_error", "ece", "loss"]].mean())
+    row = results.summary().set_index("value").loc[value]
+    seeds = (
+        f"Accuracy, F1 and test loss are means over {len(runs)} seeds; all else is of seed "
+        f"{first['seed']}"
+    )
+    remarks = map(data_remark, results.remarks)
+    notes = [results.study.note, *remarks, seeds if len(runs) > 1 else ""]
+    kinds = {kind: f"{network.name}_{kind}" for kind in FIGURES}
+    return ModelReport(
+        name=value,
+        heading=f"{value} ({results.name})",
+        level=4,
+        remark=" ".join(_sentence(note) for note in notes if note),
+        settings=network.settings,
+        training=first,
+        metrics=first | means | {"accuracy_low": row["low"], "accuracy_high": row["high"]},
+        history=network.history,
+        classes=network.classes,
+        confusion=network.confusion,
+        published=network.published,
+        run={"seconds": first["seconds"]},
+        pictures={kind: pictures[name] for kind, name in kinds.items() if name in pictures},
+    )
 
 
 def _mean(mean: float, deviation: float) -> str:
     around = "" if math.isnan(deviation) else f" \u00b1 {100 * deviation:.2f}"
     return percent(mean) + around
-
-
-def _or_nothing(value: float, text: Callable[[float], str]) -> str:
-    return "" if math.isnan(value) else text(value)

@@ -1,18 +1,51 @@
 """What the runs of a study found, from its tracked tables."""
 
 import base64
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from imgclf import published as publications
 from imgclf.comparison import Bits, Spread, Value, mean_interval, spread
+from imgclf.published import Published
 from imgclf.study import Study, parse
+from imgclf.tables import confusion as confusion_of
+from imgclf.tables import read, read_optional
 
-TEXT = {"value": str, "name": str, "class": str, "correct": str}
-"""Columns that are read as they stand: pandas would make numbers of values, and nothing of ""."""
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkResults:
+    """The runs of one network, of a study of whole networks; all but `runs` is of the first."""
+
+    model: str
+    runs: pd.DataFrame
+    name: str
+    settings: Mapping[str, Any]
+    """Flat, as params.yaml names them; empty if they are not in the table."""
+    history: pd.DataFrame
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
+    """Test images by true class (rows) and predicted one (columns); no rows if not known."""
+    published: Published | None
+
+    @property
+    def as_published(self) -> bool:
+        """Whether it was trained by the published protocol, on the published data."""
+        if not self.settings or not self.published or self.published.remark:
+            return False
+        return not self.differences
+
+    @property
+    def differences(self) -> dict[str, tuple[object, object]]:
+        """Settings that are not as published, ours and theirs."""
+        if not self.published:
+            return {}
+        return publications.differences(self.settings, self.published.figures.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +60,18 @@ class StudyResults:
     """A row an epoch of each run."""
     classes: pd.DataFrame
     """A row a class of each run."""
+    confusion: pd.DataFrame
+    """Columns name, actual, predicted, count; no rows where that is not known."""
     correct: Mapping[str, Bits]
     """Which test images each run got right (N,); empty where that is not known."""
     published: pd.DataFrame
     """Columns value, accuracy, train_loss; no rows if nothing was published."""
+    published_history: pd.DataFrame
+    """Columns value, epoch, train_loss; no rows if nothing was published."""
+    networks: list[NetworkResults]
+    """Of a study of whole networks; else none."""
+    remarks: list[str]
+    """What must be said of the data."""
 
     @property
     def values(self) -> dict[str, Value]:
@@ -45,8 +86,15 @@ class StudyResults:
         }
 
     @property
+    def as_published(self) -> bool:
+        """Whether published figures can be compared with these without saying why not."""
+        return all(network.as_published for network in self.networks if network.published)
+
+    @property
     def varied(self) -> str:
         """What the study varies, as params.yaml calls it, without the model's own prefix."""
+        if self.networks and all(net.model == net.runs["value"].iloc[0] for net in self.networks):
+            return "network"
         keys = [*self.study.varies, *(key for case in self.study.cases for key in case)]
         prefix = f"zoo.{self.study.model}."
         return ", ".join(key.removeprefix(prefix) for key in dict.fromkeys(keys))
@@ -55,6 +103,11 @@ class StudyResults:
     def spread(self) -> Spread | None:
         """The spread of the seeds if all runs are of one value; else None."""
         return spread(list(self.runs["accuracy"])) if self.runs["value"].nunique() == 1 else None
+
+    def losses(self) -> pd.DataFrame:
+        """Return the training losses of all runs: columns value, epoch and train_loss."""
+        history = self.history[["name", "epoch", "train_loss"]]
+        return self.runs[["name", "value"]].merge(history, on="name").drop(columns="name")
 
     def summary(self) -> pd.DataFrame:
         """Return a row for each value.
@@ -90,26 +143,88 @@ def _row(value: str, runs: pd.DataFrame) -> dict[str, object]:
 
 def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResults:
     """Return the results in the folder `tables` of studies/NAME.yaml."""
+    study = parse((studies / f"{name}.yaml").read_text(encoding="utf-8"))
     runs, history, classes, correct = (
-        pd.read_csv(tables / f"{name}{part}.csv", converters=TEXT)
-        for part in ("", "_history", "_classes", "_correct")
+        read(tables / f"{name}{part}.csv") for part in ("", "_history", "_classes", "_correct")
     )
-    figures = published / "studies" / f"{name}.csv"
+    confusion = read_optional(
+        tables / f"{name}_confusion.csv", "name", "actual", "predicted", "count"
+    )
+    networks = []
+    runs = runs if "dataset" in runs else runs.assign(dataset="")
+    datasets = [str(each) for each in runs["dataset"].unique()]
+    if any("model" in case for case in study.cases):
+        runs = _by_model(runs) if "model" in runs else runs
+        known = {each: publications.load(published, each) for each in datasets}
+        networks = [
+            _network(of_value, history, classes, confusion, known)
+            for _, of_value in runs.groupby("value", sort=False)
+        ]
+    folder = published / "studies"
+    figures = read_optional(folder / f"{name}.csv", "value", "accuracy", "train_loss")
     return StudyResults(
         name=name,
-        study=parse((studies / f"{name}.yaml").read_text(encoding="utf-8")),
+        study=study,
         runs=runs,
         history=history,
         classes=classes,
+        confusion=confusion,
         correct=dict(zip(correct["name"], map(_bits, correct["correct"]), strict=True)),
-        published=_published(figures),
+        published=_of_networks(networks) if networks else figures,
+        published_history=read_optional(
+            folder / f"{name}_history.csv", "value", "epoch", "train_loss"
+        ),
+        networks=networks,
+        remarks=[text for each in datasets if (text := publications.remark(published, each))],
     )
 
 
-def _published(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame({"value": [], "accuracy": [], "train_loss": []}).astype({"value": str})
-    return pd.read_csv(path, converters=TEXT)
+def _by_model(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with a network's name as their value, if no two values have the same."""
+    models = runs.groupby("value")["model"].first()
+    if models.duplicated().any():
+        return runs
+    return runs.assign(value=runs["model"])
+
+
+def _network(
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    classes: pd.DataFrame,
+    confusion: pd.DataFrame,
+    published: Mapping[str, Mapping[str, Published]],
+) -> NetworkResults:
+    run = dict(runs.iloc[0])
+    name, model = str(run["name"]), str(run.get("model", run["value"]))
+    history, classes, confusion = (
+        table[table["name"] == name].drop(columns="name").reset_index(drop=True)
+        for table in (history, classes, confusion)
+    )
+    return NetworkResults(
+        model=model,
+        runs=runs,
+        name=name,
+        settings=json.loads(str(run.get("settings", "{}"))),
+        history=history,
+        classes=classes,
+        confusion=confusion_of(confusion, list(classes["class"])) if len(confusion) else confusion,
+        published=published[run["dataset"]].get(model),
+    )
+
+
+def _of_networks(networks: list[NetworkResults]) -> pd.DataFrame:
+    """Return the published figures of networks as a study's are."""
+    rows = [
+        {
+            "value": network.runs["value"].iloc[0],
+            "accuracy": network.published.figures.test_accuracy,
+            "train_loss": network.published.figures.train_loss,
+        }
+        for network in networks
+        if network.published
+    ]
+    columns = {"value": str, "accuracy": float, "train_loss": float}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
 def names(studies: Path, tables: Path) -> list[str]:

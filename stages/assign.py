@@ -1,16 +1,17 @@
-"""Give each model its card: its settings, all filled in, and what is known of its data set.
+"""Give each model its cards: its settings, all filled in, and what is known of its data set.
 
 A model's data set is a parameter, and dvc.yaml cannot name a path through another parameter
 (`${zoo.${item.model}.dataset}` is not in its grammar). The card holds the hash of every array and
 every setting that the model really has, so it is retrained exactly when one of those changes: a new
 `lr` leaves a model that has its own alone. It also spares DVC reading params.yaml for every model.
+Two smaller ones say which weights it starts from and what features of a frozen backbone depend on.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from imgclf import params
+from imgclf import model, params
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write_json
 from imgclf.inference import cards
@@ -19,17 +20,23 @@ from imgclf.inference import cards
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, required=True)
-    parser.add_argument("--cards", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    for name in ("params", "cards", "output"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
     with new_folder(args.output) as folder:
         for name in chosen.models:
-            model = chosen.zoo[name]
-            data = read_json(args.cards / f"{model.dataset}.json")
-            write_json(folder / f"{name}.json", cards.assign(model, data))
+            mine = chosen.zoo[name]
+            start = {"network": mine.network_name, "weights": mine.training.weights}
+            data = read_json(args.cards / f"{mine.dataset}.json")
+            frozen = mine.training.freeze == "backbone"
+            write_json(folder / f"{name}.json", cards.assign(mine, data))
+            write_json(folder / "weights" / f"{name}.json", start)
+            write_json(
+                folder / "backbones" / f"{name}.json",
+                cards.assign(model.backbone(mine), data) if frozen else {},
+            )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """Check all of params.yaml before any stage deletes or computes anything.
 
 Reads params.yaml; writes a constant, so that a changed parameter reruns this stage (a fraction of
-a second) and then only the stages that use the parameter.
+a second) and then only the stages that use the parameter. Writes as well where each data set comes
+from: dvc.yaml cannot name parameters that some data sets have and others have not.
 """
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from imgclf import params
-from imgclf.common.errors import exit_code
-from imgclf.common.files import write
+from imgclf.common.errors import UserError, exit_code
+from imgclf.common.files import new_folder, write, write_json
 from imgclf.common.settings import unknown
 from imgclf.datasets import DATASETS
 
@@ -19,13 +21,26 @@ def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
-    for name in chosen.data:
-        if name not in DATASETS:
-            raise unknown("data", name, DATASETS)
+    for name, data in chosen.data.items():
+        if data.source not in DATASETS:
+            raise unknown(f"data.{name}.source", data.source, DATASETS)
+    wanted = {name: asdict(chosen.data[name]) for name in chosen.datasets}
+    for name, values in wanted.items():
+        if values.get("path") == "":
+            raise UserError(
+                f"data.{name}.path: '' is not allowed: should be a folder of images or a zip of one"
+            )
+    with new_folder(args.sources) as folder:
+        for name, values in wanted.items():
+            place = ("source", "mirror", "path", "sha256")
+            write_json(
+                folder / f"{name}.json", {key: values[key] for key in place if key in values}
+            )
     write(args.output, "params.yaml is valid\n")
 
 

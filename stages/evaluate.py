@@ -34,11 +34,14 @@ def main() -> None:
 
     model, card = cards.read(args.card)
     device = devices.prepare(model.training.device, model.training.threads)
-    network = model.network.build(card.shape, len(card.classes))
-    weights.load_into(network, args.weights.read_bytes(), str(args.weights))
+    network = model.build(card.shape, len(card.classes))
+    state, scaling = weights.from_bytes(args.weights.read_bytes(), str(args.weights))
+    weights.load_into(network, state, str(args.weights))
     network = network.to(device).to(memory_format=torch.channels_last)
     images, labels = cards.load(card, "test", args.data)
-    test = batches.put((images, labels), card.scaling, card.mean, card.std, device)
+    test = batches.put(
+        (images, labels), scaling or card.own_scaling, device, model.training.image_size
+    )
 
     logits = forward.logits(network, test)
     loss = float(LOSSES[model.training.loss](logits, test.labels))

@@ -2,7 +2,8 @@
 
 Writes images (N, C, H, W) and labels (N,) of the parts train, validation and test as .npy files,
 which can be mapped into memory, and the data set's card: class names, mean and standard deviation
-of the training part alone, hashes. About 3 s and 0.3 GB for Fashion-MNIST.
+of the training part alone, hashes. About 3 s and 0.3 GB for Fashion-MNIST; to decode a zip of
+60,000 JPEGs of 32x32 takes 8 s and 0.4 GB on 2 cores.
 """
 
 import argparse
@@ -11,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgclf.common import settings
-from imgclf.common.data_settings import DataSettings
+from imgclf.common import data_settings, settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, sha256, write_json
 from imgclf.datasets import DATASETS, labelled
@@ -29,30 +29,29 @@ def main() -> None:
     args = parser.parse_args()
 
     values = settings.parse(args.params.read_text(encoding="utf-8"))
-    chosen = settings.read(DataSettings, values["data"][args.dataset], f"data.{args.dataset}")
-    dataset = DATASETS[args.dataset]
-    train, test = dataset.read({name: (args.raw / name).read_bytes() for name in dataset.files})
+    chosen = data_settings.read(args.dataset, values["data"][args.dataset])
+    classes, train, test = DATASETS[chosen.source].read(args.raw, chosen)
     for part, images_and_labels in (("train", train), ("test", test)):
-        labelled.check(f"{args.dataset}, {part}", images_and_labels, len(dataset.classes))
+        labelled.check(f"{args.dataset}, {part}", images_and_labels, len(classes))
 
     images, labels = train
     kept, held_out = labelled.split(labels, chosen.validation_images, chosen.split_seed)
     parts = {
-        "train": (images[kept], labels[kept]),
-        "validation": (images[held_out], labels[held_out]),
-        "test": test,
+        "train": (images, labels, kept),
+        "validation": (images, labels, held_out),
+        "test": (*test, np.arange(len(test[1]))),
     }
-    mean, std = labelled.pixel_statistics(parts["train"][0])
+    mean, std = labelled.pixel_statistics(images, kept)
     with new_folder(args.output) as folder:
-        for part, arrays in parts.items():
-            for kind, array in zip(("images", "labels"), arrays, strict=True):
-                np.save(folder / f"{part}_{kind}.npy", array)
+        for part, (part_images, part_labels, indices) in parts.items():
+            labelled.save(folder / f"{part}_images.npy", part_images, indices)
+            labelled.save(folder / f"{part}_labels.npy", part_labels, indices)
         hashes = {path.name: sha256(path) for path in sorted(folder.glob("*.npy"))}
     card = {
         "dataset": args.dataset,
-        "classes": list(dataset.classes),
+        "classes": classes,
         "shape": list(images.shape[1:]),
-        "images": {part: len(arrays[1]) for part, arrays in parts.items()},
+        "images": {part: len(indices) for part, (_, _, indices) in parts.items()},
         "scaling": chosen.scaling,
         "mean": mean,
         "std": std,

@@ -1,7 +1,9 @@
-"""Draw the pictures of results.md and write the tables of `dvc plots`, for all models.
+"""Draw the pictures of results.md and write the tables of `dvc plots`, for all models and studies.
 
 Reads CSV, JSON and the kept mistakes; imports no torch. Writes a PNG for each model and figure, and
-for each curve a CSV with a column for each model; a PNG for each study that has results.
+for each curve a CSV with a column for each model; of each study that has results a PNG of its
+accuracies and, where they were published, of its training losses, and of each network in it the
+PNGs of a model.
 """
 
 import argparse
@@ -13,11 +15,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imgclf import study_results
+from imgclf import figures, published, study_results, tables
 from imgclf.common import settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write
-from imgclf.figures import FIGURES, Results, study
+from imgclf.figures import Results
+from imgclf.study_results import StudyResults
 
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
@@ -31,33 +34,66 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    models = settings.parse(args.params.read_text(encoding="utf-8"))["models"]
-    histories = {name: pd.read_csv(args.history / f"{name}.csv") for name in models}
+    params = settings.parse(args.params.read_text(encoding="utf-8"))
+    models = params["models"]
+    histories = {name: tables.read(args.history / f"{name}.csv") for name in models}
     with new_folder(args.figures) as folder:
         for name in models:
+            classes = tables.read(args.classes / f"{name}.csv")
+            predictions = tables.read(args.predictions / f"{name}.csv")
+            dataset = params["zoo"][name]["dataset"]
             with np.load(args.mistakes / f"{name}.npz", allow_pickle=False) as mistakes:
                 results = Results(
                     name=name,
                     history=histories[name],
                     best_epoch=read_json(args.training / f"{name}.json")["best_epoch"],
-                    classes=pd.read_csv(args.classes / f"{name}.csv", dtype={"class": str}),
-                    predictions=pd.read_csv(
-                        args.predictions / f"{name}.csv", dtype={"actual": str, "predicted": str}
-                    ),
+                    classes=classes,
+                    confusion=tables.confusion(predictions, list(classes["class"])),
                     mistakes=dict(mistakes),
+                    published=published.load(args.published, dataset).get(name),
+                    title=published.remark(args.published, dataset),
                 )
-            for kind, draw in FIGURES.items():
-                _save(draw(results), folder / f"{name}_{kind}.png")
+            _draw(results, folder, name)
         for name in study_results.names(args.studies, args.tables):
-            found = study_results.load(name, args.studies, args.tables, args.published)
-            figure = study(found.summary(), found.study.title, found.varied)
-            _save(figure, folder / f"study_{name}.png")
+            _draw_study(study_results.load(name, args.studies, args.tables, args.published), folder)
     with new_folder(args.curves) as folder:
         for curve in CURVES:
             columns = {
                 name: history.set_index("epoch")[curve] for name, history in histories.items()
             }
             write(folder / f"{curve}.csv", pd.DataFrame(columns).to_csv(float_format="%.6g"))
+
+
+def _draw(results: Results, folder: Path, name: str) -> None:
+    for kind, draw in figures.possible(results).items():
+        _save(draw(results), folder / f"{name}_{kind}.png")
+
+
+def _draw_study(found: StudyResults, folder: Path) -> None:
+    title = found.study.title
+    figure = figures.study(
+        found.summary(),
+        found.runs,
+        title=title,
+        varied=found.varied,
+        published="published" if found.as_published else "published, by another protocol",
+    )
+    _save(figure, folder / f"study_{found.name}.png")
+    if len(found.published_history):
+        losses = figures.training_losses(found.losses(), found.published_history, title)
+        _save(losses, folder / f"study_{found.name}_losses.png")
+    for network in found.networks:
+        results = Results(
+            name=network.model,
+            history=network.history,
+            best_epoch=int(network.runs["best_epoch"].iloc[0]),
+            classes=network.classes,
+            confusion=network.confusion,
+            mistakes={},
+            published=network.published,
+            title=f"{title}{' (not the published protocol)' if network.differences else ''}",
+        )
+        _draw(results, folder, network.name)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -4,12 +4,11 @@ Imports no torch and takes about 2 s.
 """
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
-import pandas as pd
-
-from imgclf import model, params, report, study_report, study_results
+from imgclf import audit, model, params, published, report, study_report, study_results, tables
 from imgclf.common import settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write
@@ -28,22 +27,34 @@ def main() -> None:
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
+    # The folder is written as a whole by the stage before: nothing in it is old.
+    pictures = {path.stem: f"{args.figures}/{path.name}" for path in args.figures.glob("*.png")}
     reports = []
     for name in chosen.models:
-        published = args.published / f"{chosen.zoo[name].dataset}.yaml"
-        figures = settings.parse(published.read_text("utf-8")) if published.exists() else {}
+        known = model.describe(chosen.zoo[name])
+        data = chosen.data[known["dataset"]]
+        remark = report.data_remark(published.remark(args.published, known["dataset"]))
+        classes = tables.read(args.classes / f"{name}.csv")
+        predictions = tables.read(args.predictions / f"{name}.csv")
         reports.append(
             report.ModelReport(
                 name=name,
-                settings=model.describe(chosen.zoo[name]),
+                heading=name,
+                level=2,
+                remark=f"{remark}." if remark else "",
+                settings=known | {"validation_images": data.validation_images},
                 training=read_json(args.training / f"{name}.json"),
                 metrics=read_json(args.metrics / f"{name}.json"),
-                history=pd.read_csv(args.history / f"{name}.csv"),
-                classes=pd.read_csv(args.classes / f"{name}.csv", dtype={"class": str}),
-                predictions=pd.read_csv(args.predictions / f"{name}.csv", dtype=str),
-                published=figures.get(name, {}),
+                history=tables.read(args.history / f"{name}.csv"),
+                classes=classes,
+                confusion=tables.confusion(predictions, list(classes["class"])),
+                published=published.load(args.published, known["dataset"]).get(name),
                 run=read_json(args.runs / f"{name}.json"),
-                pictures={kind: f"{args.figures}/{name}_{kind}.png" for kind in FIGURES},
+                pictures={
+                    kind: pictures[f"{name}_{kind}"]
+                    for kind in FIGURES
+                    if f"{name}_{kind}" in pictures
+                },
             )
         )
     found = [
@@ -54,13 +65,17 @@ def main() -> None:
         settings.parse((args.published / f"{name}.yaml").read_text("utf-8"))[name]
         for name in ("claims", "reasons")
     )
+    shown = [each.published for each in reports]
+    shown += [network.published for results in found for network in results.networks]
+    datasets = dict.fromkeys(each.dataset for each in shown if each)
+    audits = [audit.section(name, published.load(args.published, name)) for name in datasets]
     studies = study_report.sections(
         found,
         [settings.read(Claim, claim, "claims") for claim in claims],
         [settings.read(Reason, reason, "reasons") for reason in reasons],
-        {results.name: f"{args.figures}/study_{results.name}.png" for results in found},
+        pictures,
     )
-    write(args.output, report.results(reports, studies))
+    write(args.output, report.results(reports, [*itertools.chain(*audits)], studies))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     commit(folder)
-    run(folder, "dvc", "repro", "assign")
+    run(folder, "dvc", "repro", "weights@lenet5", "features@lenet5")
     return folder
 
 
@@ -42,7 +42,9 @@ def train_stage(project: Path, output: Path) -> None:
 
     os.chdir(project)
     arguments = ["--data", "data/normalised", "--card", "data/assigned/lenet5.json"]
-    arguments += ["--run", f"{output}/run.json"]
+    arguments += ["--initial", "data/weights/lenet5.safetensors"]
+    arguments += ["--features", "data/features/lenet5.safetensors"]
+    arguments += ["--record", f"{output}/run.json"]
     for flag, path in zip(("--weights", "--metrics", "--history"), RESULTS, strict=True):
         arguments += [flag, f"{output}/{path}"]
     sys.argv = ["train", *arguments, "--checkpoints", f"{output}/checkpoints"]

@@ -4,6 +4,7 @@ import base64
 import csv
 import dataclasses
 import fcntl
+import json
 import os
 import pickle
 import re
@@ -92,7 +93,7 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
 
 def results(folder: Path, study: str) -> list[list[dict[str, str]]]:
     """The tables of a study without what differs from run to run."""
-    parts = ("", "_history", "_classes", "_correct")
+    parts = ("", "_history", "_classes", "_confusion", "_correct")
     tables = [table(folder, f"{study}{part}") for part in parts]
     differs = ("seconds", "commit")
     return [[{k: v for k, v in row.items() if k not in differs} for row in t] for t in tables]
@@ -136,6 +137,15 @@ def test_a_row_says_all_that_differs(project: Path) -> None:
     assert row.value == "0.5"
 
 
+def test_a_shared_setting_is_changed_where_the_model_has_its_own(project: Path) -> None:
+    fixed = {"lr": 0.5, "dataset": "digits", "epochs": 2, "scheduler.gamma": 0.5}
+    (row,) = rows_of(project, {"model": "fc", "title": "t", "fixed": fixed})
+    assert row.changes.keys() == {
+        *("zoo.fc.lr", "zoo.fc.dataset", "epochs", "scheduler.gamma"),
+        *("seed", "models", "datasets"),
+    }
+
+
 def test_the_key_is_that_of_parameters_data_and_code(project: Path) -> None:
     def key(**changes: object) -> str:
         fixed = {name.replace("__", "."): value for name, value in changes.items()}
@@ -145,6 +155,16 @@ def test_the_key_is_that_of_parameters_data_and_code(project: Path) -> None:
     other = [key(epochs=2), key(data__digits__scaling="standard"), key(zoo__fc__hidden=9)]
     assert len({*same}) == 1
     assert len({same[0], *other}) == 4
+
+
+def test_where_data_of_a_known_hash_are_is_no_matter(project: Path) -> None:
+    def key(**changes: object) -> str:
+        data = {f"data.cifar10_jpeg.{name}": value for name, value in changes.items()}
+        fixed = {"zoo.fc.dataset": "cifar10_jpeg"} | data
+        return rows_of(project, {"title": "t", "model": "fc", "fixed": fixed})[0].key
+
+    assert key(path="/a") == key(path="/b") != key(image_size=8)
+    assert key(path="/a", sha256="") != key(path="/b", sha256="")
 
 
 BAD_STUDIES: list[tuple[object, str]] = [
@@ -165,7 +185,6 @@ BAD_STUDIES: list[tuple[object, str]] = [
     ({"varies": {"zoo.fcc.lr": [1]}}, "zoo: 'fcc' is unknown. Did you mean 'fc'?"),
     ({"varies": {"zoo.lenet5.lrr": [1]}}, "zoo.lenet5: 'lrr' is unknown. Did you mean 'lr'?"),
     ({"varies": {"zoo.fc.hidden": [8, 9]}}, "bad-9-s0 and bad-8-s0 are the same run"),
-    ({"model": "fc", "varies": {"lr": [1]}}, "lr: has no effect, because zoo.fc.lr is set"),
     ({"varies": {"seed": [1]}}, "seed: is decided by 'seeds'"),
     ({"fixed": {"models": "fc"}}, "models: is decided by 'model'"),
     ({"fixed": {"lr": 1}, "varies": {"lr": [2]}}, "lr: is both fixed and varied"),
@@ -214,6 +233,8 @@ def test_every_study_is_valid_and_has_the_published_values(project: Path, name: 
     [
         ([], 1, "study: name one or more of activation, base, "),
         (["tinny"], 1, "study: 'tinny' is unknown. Did you mean 'tiny'? Allowed: "),
+        (["tiny", "-S", "epochs"], 1, "set-param: 'epochs' is not allowed: should be KEY=VALUE"),
+        (["tiny", "-S", "epoch=1"], 1, "studies/tiny.yaml: parameters: 'epoch' is unknown"),
         (["tiny"], 0, "jobs: '0' is not allowed: should be a whole number of at least 1"),
         (["tiny"], "two", "jobs: 'two' is not allowed: should be a whole number of at least 1"),
         (["tiny", "--backend", "rey"], 1, "backend: 'rey' is unknown. Did you mean 'ray'? "),
@@ -249,6 +270,13 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
     epochs = [(row["name"], row["epoch"]) for row in table(studied, "tiny_history")]
     assert epochs == [(name, str(epoch)) for name in TINY_NAMES for epoch in range(1, 41)]
     assert len(table(studied, "tiny_classes")) == 80
+    counts = [int(row["count"]) for row in table(studied, "tiny_confusion")]
+    assert sum(counts) == 8 * 360
+    settings = [json.loads(row["settings"]) for row in runs]
+    assert [(each["lr"], each["validation_images"]) for each in settings] == [
+        (float(row["value"]), 300) for row in runs
+    ]
+    assert {(row["model"], row["dataset"]) for row in runs} == {("fc", "digits")}
     for one, correct in zip(runs, table(studied, "tiny_correct"), strict=True):
         bits = np.unpackbits(np.frombuffer(base64.b64decode(correct["correct"]), np.uint8))
         assert correct["name"] == one["name"]

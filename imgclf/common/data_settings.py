@@ -5,18 +5,58 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from imgclf.common import settings
 from imgclf.common.settings import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataSettings:
-    """An entry of `data`."""
+    """An entry of `data`: what every data set has."""
 
+    source: str
+    """A name in `DATASETS`; if it is not given, the entry's own."""
     validation_images: Annotated[int, Field(ge=0)] = 0
     """How many training images are held out for validation, in the proportions of the classes."""
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Which images those are."""
     scaling: Literal["unit", "standard"] = "unit"
     """Pixels in [0, 1], or with the training images' mean 0 and standard deviation 1."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DownloadSettings(DataSettings):
+    """An entry whose source is a published data set of known files."""
+
     mirror: str = ""
     """A folder or address that holds the files and is tried first."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FolderSettings(DataSettings):
+    """An entry whose source is `image_folder`: images of any size in a folder for each class."""
+
+    path: str = ""
+    """The folder, or a zip of it. Fetched once: `dvc repro --force fetch@NAME` reads it again."""
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Of the zip; nothing else is read. With it, where the zip is does not matter to results."""
+    image_size: Annotated[int, Field(ge=1, le=4096)]
+    """Height and width that every image is resized to."""
+    channels: Literal[1, 3] = 3
+    """Grey or colour."""
+    test_images: Annotated[int, Field(ge=0)] = 0
+    """How many images are held out for testing if the folder has no `test` of its own."""
+    max_corrupt: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """The share of files that may be unreadable; they are left out."""
+
+
+def read(name: str, entry: object) -> DataSettings:
+    """Return the settings in the entry `name` of `data`; its source decides which keys it has.
+
+    Raises `UserError` for the first thing amiss.
+    """
+    where = f"data.{name}"
+    if not isinstance(entry, dict):
+        return settings.read(DataSettings, entry, where)
+    filled = {"source": name} | entry
+    kind = FolderSettings if filled["source"] == "image_folder" else DownloadSettings
+    return settings.read(kind, filled, where)

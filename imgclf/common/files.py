@@ -19,6 +19,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def expanded(path: str) -> Path:
+    """Return the path with `~` replaced; as it is if there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - the method would raise RuntimeError
+
+
 def write(path: Path, content: bytes | str) -> None:
     """Write a file in one step: to a temporary one, flushed to the disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)

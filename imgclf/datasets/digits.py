@@ -1,7 +1,6 @@
 """Scikit-learn's bundled digits: 1,797 images of 8x8 pixels with values from 0 to 16."""
 
-import io
-from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -11,12 +10,12 @@ TEST_IMAGES = 360
 """The last fifth; the file has no split of its own."""
 
 
-def read(files: Mapping[str, bytes]) -> tuple[Labelled, Labelled]:
+def read(folder: Path) -> tuple[Labelled, Labelled]:
     """Return the training and the test part: images (N, 1, 28, 28) and labels (N,), uint8.
 
     Each pixel becomes 3x3, with a border of 2 pixels, so that networks for 28x28 images fit.
     """
-    table = np.loadtxt(io.BytesIO(files["digits.csv"]), delimiter=",", dtype=np.uint8)
+    table = np.loadtxt(folder / "digits.csv", delimiter=",", dtype=np.uint8)
     small = np.rint(table[:, :64].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
     images = np.pad(np.kron(small, np.ones((3, 3), np.uint8)), ((0, 0), (0, 0), (2, 2), (2, 2)))
     labels = table[:, 64]

@@ -4,7 +4,7 @@ Source: Yann LeCun's description, http://yann.lecun.com/exdb/mnist/
 """
 
 import math
-from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,19 +38,19 @@ def parse(content: bytes, name: str, dims: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def read(files: Mapping[str, bytes]) -> tuple[Labelled, Labelled]:
-    """Return the training and the test part of a data set of four IDX files.
+def read(folder: Path) -> tuple[Labelled, Labelled]:
+    """Return the training and the test part of a data set of four IDX files in `folder`.
 
     Images are (N, 1, H, W), labels (N,). Raises `UserError` if a file is damaged or an image
     has no label.
     """
-    return _part(files, "train"), _part(files, "t10k")
+    return _part(folder, "train"), _part(folder, "t10k")
 
 
-def _part(files: Mapping[str, bytes], part: str) -> Labelled:
+def _part(folder: Path, part: str) -> Labelled:
     images_name, labels_name = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-    images = parse(files[images_name], images_name, dims=3)
-    labels = parse(files[labels_name], labels_name, dims=1)
+    images = parse((folder / images_name).read_bytes(), images_name, dims=3)
+    labels = parse((folder / labels_name).read_bytes(), labels_name, dims=1)
     if len(images) != len(labels):
         raise UserError(f"{images_name}: {len(images)} images, but {len(labels)} labels")
     return images[:, np.newaxis], labels

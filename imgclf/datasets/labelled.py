@@ -1,4 +1,7 @@
-"""Labelled images: what every data set becomes, and how it is checked, split and summed up."""
+"""Labelled images: what every data set becomes, and how it is checked, split, summed up, saved."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +12,9 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Images (N, C, H, W) and labels (N,), both uint8."""
 
 Indices = NDArray[np.intp]
+
+CHUNK = 2**20
+"""Values that are copied at a time: a copy of everything would not fit beside a large data set."""
 
 
 def check(part: str, labelled: Labelled, num_classes: int) -> None:
@@ -27,54 +33,86 @@ def check(part: str, labelled: Labelled, num_classes: int) -> None:
         raise UserError(f"{part}: all {len(labels)} images are of class {labels[0]}")
 
 
-def split(labels: NDArray[np.uint8], num_validation: int, seed: int) -> tuple[Indices, Indices]:
+def split(
+    labels: NDArray[np.uint8], num_held_out: int, seed: int, key: str = "validation_images"
+) -> tuple[Indices, Indices]:
     """Return the indices to train on and those held out, each in ascending order.
 
-    The held-out part has each class in proportion. Raises `UserError` if a class would be missing
-    from one of the two.
+    The held-out part has each class in proportion. Raises `UserError`, with the `key` that says how
+    many, if a class would be missing from one of the two.
     """
     everything = np.arange(len(labels))
-    if num_validation == 0:
+    if num_held_out == 0:
         return everything, everything[:0]
     classes, counts = np.unique(labels, return_counts=True)
-    if not len(classes) <= num_validation <= len(labels) - len(classes):
+    if not len(classes) <= num_held_out <= len(labels) - len(classes):
         raise UserError(
-            f"validation_images: {num_validation} is not allowed: with {len(labels)} images of "
+            f"{key}: {num_held_out} is not allowed: with {len(labels)} images of "
             f"{len(classes)} classes, from {len(classes)} to {len(labels) - len(classes)} are, or 0"
         )
     if counts.min() < 2:
         raise UserError(
-            f"validation_images: {num_validation} is not allowed: class "
+            f"{key}: {num_held_out} is not allowed: class "
             f"{classes[counts.argmin()]} has one image, which cannot be in both parts"
         )
     from sklearn.model_selection import train_test_split  # takes a second to import
 
-    train, validation = train_test_split(
-        everything, test_size=num_validation, random_state=seed, stratify=labels
+    train, held_out = train_test_split(
+        everything, test_size=num_held_out, random_state=seed, stratify=labels
     )
-    for part in (train, validation):
+    for part in (train, held_out):
         if len(missing := np.setdiff1d(classes, labels[part])):
             raise UserError(
-                f"validation_images: {num_validation} is not allowed: class {missing[0]} with "
+                f"{key}: {num_held_out} is not allowed: class {missing[0]} with "
                 f"{counts[classes == missing[0]][0]} images would be missing from one of the parts"
             )
-    return np.sort(train), np.sort(validation)
+    return np.sort(train), np.sort(held_out)
 
 
-def pixel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+def pixel_statistics(
+    images: NDArray[np.uint8], indices: Indices
+) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of each channel of images (N, C, H, W), in [0, 1].
 
-    They are computed from how often each of the 256 values occurs, so they are exact and take no
-    memory, however many images there are.
+    Those of the images at `indices`, computed from how often each of the 256 values occurs: exact,
+    and without a copy of all images as floats.
     """
+    counts = np.zeros((images.shape[1], 256))
+    for chunk in _chunks(images, indices):
+        for channel in range(images.shape[1]):
+            counts[channel] += np.bincount(chunk[:, channel].ravel(), minlength=256)
     values = np.arange(256) / 255
     means, stds = [], []
-    for channel in range(images.shape[1]):
-        counts = np.zeros(256)
-        for start in range(0, len(images), 10_000):
-            chunk = images[start : start + 10_000, channel]
-            counts += np.bincount(chunk.ravel(), minlength=256)
-        mean = np.average(values, weights=counts)
+    for weights in counts:
+        mean = np.average(values, weights=weights)
         means.append(float(mean))
-        stds.append(float(np.sqrt(np.average((values - mean) ** 2, weights=counts))))
+        stds.append(float(np.sqrt(np.average((values - mean) ** 2, weights=weights))))
     return means, stds
+
+
+def save(path: Path, array: NDArray[np.uint8], indices: Indices) -> None:
+    """Write `array[indices]` as a .npy file, the bytes of `np.save`, without a copy of it all."""
+    shape = (len(indices), *array.shape[1:])
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in _chunks(array, indices):
+            file.write(chunk.tobytes())
+
+
+def keep(array: NDArray[np.uint8], indices: Indices) -> NDArray[np.uint8]:
+    """Return `array[indices]`, for ascending indices, in the memory of `array` itself.
+
+    No row is written before it is read: row i comes from row i or a later one.
+    """
+    start = 0
+    for chunk in _chunks(array, indices):
+        array[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return array[:start]
+
+
+def _chunks(array: NDArray[np.uint8], indices: Indices) -> Iterator[NDArray[np.uint8]]:
+    rows = max(1, CHUNK // max(1, array[:1].size))
+    for start in range(0, len(indices), rows):
+        yield array[indices[start : start + rows]]

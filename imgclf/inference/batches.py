@@ -1,7 +1,7 @@
 """Images on their way into a network: bytes on the device, made ready a batch at a time."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from imgclf.inference.augmentation import Augmentation
+from imgclf.inference.cards import Labelled, Scaling
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,39 @@ class Batches:
     rows: Tensor | None = None
     """(image_size, H): each row of a resized image as a mean of rows."""
     columns: Tensor | None = None
-    """(W, image_size): each column of a resized image as a mean of columns."""
+    """(W C, image_size C): each column of a resized image as a mean of columns, by channel."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def pixels(self) -> int:
+        """How many pixels an image has when a network sees it."""
+        if self.rows is None or self.columns is None:
+            return math.prod(self.images.shape[2:])
+        return len(self.rows) * self.columns.shape[1] // self.images.shape[1]
+
     def prepared(self, images: Tensor) -> Tensor:
-        """Return uint8 images scaled and resized, float32 in channels-last order, which is faster."""
+        """Return uint8 images scaled and resized: float32, channels last, which is faster."""
         if self.rows is None or self.columns is None:
             pixels = images.to(torch.float32, memory_format=torch.channels_last)
             return pixels.mul_(self.factor).add_(self.offset)
-        small = images.to(torch.float32).mul_(self.factor).add_(self.offset)
-        # Resizing is linear, so rows and columns are two matrix products: 1.3 times as fast as
-        # interpolate, and equal to it but for rounding.
-        return (self.rows @ small @ self.columns).contiguous(memory_format=torch.channels_last)
+        # Resizing is linear, so columns and rows are two matrix products, here with channels last
+        # from beginning to end: the fastest way by far, and equal to interpolate but for rounding.
+        n, channels, height, width = images.shape
+        size = len(self.rows)
+        small = images.to(torch.float32, memory_format=torch.channels_last)
+        small = small.mul_(self.factor).add_(self.offset).permute(0, 2, 3, 1)
+        wide = small.reshape(n * height, width * channels) @ self.columns
+        large = torch.bmm(self.rows.expand(n, -1, -1), wide.view(n, height, -1))
+        return large.view(n, size, -1, channels).permute(0, 3, 1, 2)
 
-    def take(
+    def select(
         self, indices: Tensor, augmentation: Augmentation | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the images at `indices`, ready for the network, and their labels."""
+        """Return the images at `indices` as they are stored, or augmented, and their labels."""
         images = self.images.index_select(0, indices)
-        if augmentation:
-            images = augmentation(images)
-        return self.prepared(images), self.labels[indices]
+        return augmentation(images) if augmentation else images, self.labels[indices]
 
 
 class Features(Batches):
@@ -60,47 +71,42 @@ class Features(Batches):
         return images
 
 
-def put_features(
-    features: NDArray[np.float32], labels: NDArray[np.uint8], device: torch.device
-) -> Features:
-    """Put features (N, D) and labels on `device`."""
+def put_features(features: Tensor, labels: NDArray[np.uint8], device: torch.device) -> Features:
+    """Put float32 features (N, D) and labels (N,) on `device`."""
     nothing = torch.empty(0, device=device)
     return Features(
-        images=torch.from_numpy(features).to(device),
+        images=features.to(device),
         labels=torch.from_numpy(labels.astype(np.int64)).to(device),
         factor=nothing,
         offset=nothing,
     )
 
 
-def put(
-    labelled: tuple[NDArray[np.uint8], NDArray[np.uint8]],
-    scaling: Literal["unit", "standard"],
-    mean: list[float],
-    std: list[float],
-    device: torch.device,
-    image_size: int = 0,
-) -> Batches:
+def put(labelled: Labelled, scaling: Scaling, device: torch.device, image_size: int = 0) -> Batches:
     """Put images and labels on `device`.
 
-    With scaling `unit`, pixels are seen as fractions of 255; with `standard`, those less `mean`
-    and divided by `std`, of each channel. With an `image_size`, images are resized to it in height
-    and width.
+    Grey images are repeated for each channel of the scaling. With an `image_size`, images are
+    resized to it in height and width.
     """
-    centre, spread = (
+    mean, std = (
         torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1)
-        for values in ((mean, std) if scaling == "standard" else ([0.0], [1.0]))
+        for values in (scaling.mean, scaling.std)
     )
-    height, width = labelled[0].shape[2:]
+    images = torch.from_numpy(labelled[0]).to(device).expand(-1, mean.shape[1], -1, -1)
+    height, width = images.shape[2:]
     resized = image_size and (height, width) != (image_size, image_size)
     return Batches(
-        images=torch.from_numpy(labelled[0]).to(device),
+        images=images,
         labels=torch.from_numpy(labelled[1].astype(np.int64)).to(device),
-        factor=(1 / (255 * spread)).to(torch.float32).to(device),
-        offset=(-centre / spread).to(torch.float32).to(device),
+        factor=(1 / (255 * std)).to(torch.float32).to(device),
+        offset=(-mean / std).to(torch.float32).to(device),
         rows=resize_matrix(height, image_size).to(device) if resized else None,
-        columns=resize_matrix(width, image_size).T.contiguous().to(device) if resized else None,
+        columns=_columns(width, image_size, images.shape[1]).to(device) if resized else None,
     )
+
+
+def _columns(before: int, after: int, channels: int) -> Tensor:
+    return torch.kron(resize_matrix(before, after), torch.eye(channels)).T.contiguous()
 
 
 def resize_matrix(before: int, after: int) -> Tensor:

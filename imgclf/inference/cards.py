@@ -20,6 +20,17 @@ from imgclf.common.settings import STRICT
 from imgclf.model import Model, TrainingSettings
 
 Part = Literal["train", "validation", "test"]
+Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Images (N, C, H, W) and labels (N,)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Scaling:
+    """How pixels are seen by a network: as fractions of 255, less `mean`, divided by `std`."""
+
+    mean: list[float]
+    std: list[float]
+    """Both of each channel."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -38,6 +49,13 @@ class Card:
     """Of each channel of the training images, as fractions of 255."""
     sha256: dict[str, str]
     """Of each file of arrays."""
+
+    @property
+    def own_scaling(self) -> Scaling:
+        """How the data set scales its images for a network that does not say how it wants them."""
+        if self.scaling == "unit":
+            return Scaling(mean=[0.0] * len(self.mean), std=[1.0] * len(self.std))
+        return Scaling(mean=self.mean, std=self.std)
 
 
 def assign(chosen: Model, data: object) -> dict[str, Any]:
@@ -60,7 +78,7 @@ def read(path: Path) -> tuple[Model, Card]:
     return chosen, card
 
 
-def load(card: Card, part: Part, folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def load(card: Card, part: Part, folder: Path) -> Labelled:
     """Return images (N, C, H, W) and labels (N,) of one part, mapped from the files in `folder`.
 
     The mapping is private: what is written to the arrays never reaches the files. Raises
@@ -76,3 +94,34 @@ def load(card: Card, part: Part, folder: Path) -> tuple[NDArray[np.uint8], NDArr
         arrays.append(np.load(path, mmap_mode="c"))
     images, labels = arrays
     return images, labels
+
+
+def load_training(chosen: Model, card: Card, folder: Path) -> Labelled:
+    """Return the images (N, C, H, W) and labels (N,) that `chosen` is trained on.
+
+    Raises `UserError` if it wants more than there are, or fewer than there are classes.
+    """
+    images, labels = load(card, "train", folder)
+    wanted = chosen.training.train_images
+    if not wanted:
+        return images, labels
+    if not len(card.classes) <= wanted <= len(labels):
+        raise UserError(
+            f"train_images: {wanted} is not allowed: {card.dataset} has {len(labels)} training "
+            f"images of {len(card.classes)} classes; 0 takes all"
+        )
+    kept = stratified(labels, wanted)
+    return images[kept], labels[kept]
+
+
+def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
+    """Return the ascending indices of `count` of `labels` (N,), in the proportions of the classes.
+
+    Always the same ones, and those of a smaller count are among them.
+    """
+    order = np.random.default_rng(0).permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        mine = order[labels[order] == label]
+        place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    return np.sort(order[np.argsort(place[order], kind="stable")[:count]])

@@ -13,8 +13,9 @@ from imgclf.common.errors import UserError
 def prepare(name: str, threads: int) -> torch.device:
     """Return the device called `name` and make computation on it deterministic.
 
-    `auto` is CUDA, else Apple's MPS, else the CPU with `threads` threads. Raises `UserError` if
-    the device is not there.
+    `auto` is CUDA, else Apple's MPS, else the CPU with `threads` threads. Of several processes on a
+    machine, as torchrun starts them, each gets a CUDA device of its own. Raises `UserError` if the
+    device is not there.
     """
     available: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
@@ -39,7 +40,18 @@ def prepare(name: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     if sys.platform == "linux":
         _keep_freed_memory()
-    return torch.device(name)
+    return _own_cuda_device() if name == "cuda" else torch.device(name)
+
+
+def _own_cuda_device() -> torch.device:
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise UserError(
+            f"launcher: starts more processes than this machine has CUDA devices, which is {count}"
+        )
+    device = torch.device("cuda", number)
+    torch.cuda.set_device(device)
+    return device
 
 
 def _keep_freed_memory() -> None:

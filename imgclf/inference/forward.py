@@ -8,13 +8,16 @@ from imgclf.inference.losses import Loss
 
 BATCH_SIZE = 500
 """Images at a time: large enough to keep a device busy, small enough for the cache of a CPU."""
+PIXELS = 2_000_000
+"""At a time, of larger images: those of 224x224 are 39 at a time."""
 
 
 @torch.inference_mode()
 def logits(network: nn.Module, data: Batches) -> Tensor:
     """Return the network's logits (N, K) for all of `data`, in evaluation mode."""
     network.eval()
-    return torch.cat([network(data.prepared(images)) for images in data.images.split(BATCH_SIZE)])
+    size = min(BATCH_SIZE, max(1, PIXELS // data.pixels))
+    return torch.cat([network(data.prepared(images)) for images in data.images.split(size)])
 
 
 def score(network: nn.Module, data: Batches, loss: Loss) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
+from imgclf.networks.backboned import Backboned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ networks for large-scale image recognition", 2014, https://arxiv.org/abs/1409.15
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AlexNetLRN:
+class AlexNetLRN(Backboned):
     """Five convolutions with local response normalisation after the first two.
 
     After Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
@@ -57,7 +58,7 @@ class AlexNetLRN:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AlexNet3x3:
+class AlexNet3x3(Backboned):
     """Five blocks of 3x3 convolutions and three linear layers.
 
     With 2304 hidden units, 15.9M parameters for 32x32 images and 10 classes, as published.

@@ -44,7 +44,7 @@ class LeNet5:
         """
         from torch import nn
 
-        from imgclf.networks.layers import Conv2d, TanhAvgPool2d
+        from imgclf.networks.layers import Conv2d, ConvTanhAvgPool2d, TanhAvgPool2d
 
         if min(shape[1:]) < 28:
             raise UserError(
@@ -56,7 +56,14 @@ class LeNet5:
         before = shape[0]
         for number, channels in enumerate(self.channels, start=1):
             padding = 2 if number == 1 else 0
+            tanh_avg = number < 3 and self.activation == "tanh" and self.pooling == "avg"
+            if tanh_avg and not self.batchnorm:
+                fused = ConvTanhAvgPool2d(before, channels, 5, padding=padding)
+                network.add_module(f"conv{number}", fused)
+                before = channels
+                continue
             network.add_module(f"conv{number}", Conv2d(before, channels, 5, padding=padding))
+            before = channels
             if self.batchnorm:
                 network.add_module(f"norm{number}", nn.BatchNorm2d(channels))
             layers = {f"activation{number}": activation()}
@@ -66,13 +73,12 @@ class LeNet5:
                 # The activations are increasing, so they can follow, on a quarter of the numbers:
                 # a step with channels 32, 64 and 256 is 1.1 times as fast.
                 layers = dict(reversed(layers.items()))
-            elif number < 3 and self.activation == "tanh":
+            elif tanh_avg:
                 layers = {f"pool{number}": TanhAvgPool2d()}
             for name, layer in layers.items():
                 network.add_module(name, layer)
-            before = channels
-        height, width = ((side // 2 - 4) // 2 - 4 for side in shape[1:])
         network.add_module("flatten", nn.Flatten())
+        height, width = ((side // 2 - 4) // 2 - 4 for side in shape[1:])
         fc1, fc2 = nn.Linear(before * height * width, 84), nn.Linear(84, num_classes)
         for layer in (fc1, fc2):
             nn.init.xavier_uniform_(layer.weight)

@@ -1,7 +1,6 @@
 """torchvision's networks with a new last layer, usually started from their published weights.
 
-Their parameters have torchvision's names, so weights that were saved from there fit. What comes
-before `classifier` is the backbone, which `freeze: backbone` leaves as it is.
+Their parameters have torchvision's names, so weights that were saved from there fit.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
+from imgclf.networks.backboned import Backboned
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Pretrained:
+class Pretrained(Backboned):
     """What torchvision's networks have in common."""
 
     builder: ClassVar[str]

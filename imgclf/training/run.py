@@ -12,6 +12,7 @@ from imgclf.inference import forward
 from imgclf.inference.batches import Batches
 from imgclf.training import history
 from imgclf.training.history import Epoch
+from imgclf.training.memory import enough_memory
 from imgclf.training.trainer import Trainer
 
 
@@ -36,11 +37,11 @@ class Run:
         """Train for one more epoch, score it on the validation images, and return both."""
         start, learning_rate = time.perf_counter(), self.trainer.learning_rate
         number = len(self.epochs) + 1
-        loss, accuracy = self.trainer.run_epoch(number, after_step)
-        network = self.trainer.network
-        score = (math.nan, math.nan)
-        if len(self.validation):
-            score = forward.score(network, self.validation, self.trainer.loss)
+        network, score = self.trainer.network, (math.nan, math.nan)
+        with enough_memory(self.trainer.settings):
+            loss, accuracy = self.trainer.run_epoch(number, after_step)
+            if len(self.validation):
+                score = forward.score(network, self.validation, self.trainer.loss)
         epoch = Epoch(
             epoch=number,
             train_loss=loss,

@@ -1,6 +1,6 @@
 """The training loop, an epoch at a time, so that its caller can save what it likes in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from imgclf.inference.losses import LOSSES
 from imgclf.model import TrainingSettings
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
 from imgclf.training.precision import mixed_precision
+from imgclf.training.processes import Processes
+
+ALONE = Processes()
+PIXELS = 1_000_000
+"""Prepared at once: a thousand images of Fashion-MNIST, one batch of images of 224x224."""
 
 
 class Trainer:
@@ -23,24 +28,47 @@ class Trainer:
     one would have.
     """
 
-    def __init__(self, network: nn.Module, data: Batches, settings: TrainingSettings) -> None:
-        smallest = len(data) % settings.batch_size or settings.batch_size
-        smallest //= min(settings.gradient_accumulation, smallest)
-        if smallest == 1 and any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
-            raise UserError(
-                f"batch_size: {settings.batch_size} leaves a batch (or a part of one, with "
-                f"gradient_accumulation) of one of the {len(data)} images, and batch normalisation "
-                f"needs more"
-            )
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Batches,
+        settings: TrainingSettings,
+        processes: Processes = ALONE,
+    ) -> None:
         self.network = network
         self.data = data
         self.settings = settings
+        self.processes = processes
+        self.divided = processes.count > 1 or settings.gradient_accumulation > 1
+        self._check_parts()
+        processes.copy_first(network.state_dict().values())
         self.loss = LOSSES[settings.loss]
         self.steps_per_epoch = -(-len(data) // settings.batch_size)
-        self.optimizer = OPTIMIZERS[settings.optimizer](network.parameters(), settings)
+        self.weights = [weights for weights in network.parameters() if weights.requires_grad]
+        self.optimizer = OPTIMIZERS[settings.optimizer](self.weights, settings)
         schedule = SCHEDULERS[settings.scheduler.name]
         self.schedule = schedule(self.optimizer, settings, self.steps_per_epoch * settings.epochs)
         self.autocast, self.scaler = mixed_precision(data.labels.device, settings.precision)
+
+    def _check_parts(self) -> None:
+        """Raise `UserError` if a process had no image, or batch normalisation a single one."""
+        size, count, processes = self.settings.batch_size, len(self.data), self.processes.count
+        if min(size, count) < processes:
+            raise UserError(
+                f"batch_size: {size} of {count} images is less than the {processes} processes that "
+                f"share a batch"
+            )
+        layers = self.network.modules()
+        if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
+            return
+        smallest = (count % size or size) // processes
+        smallest //= min(self.settings.gradient_accumulation, max(smallest, 1))
+        if smallest <= 1:
+            raise UserError(
+                f"batch_size: {size} leaves a batch, or a part of one by gradient_accumulation or "
+                f"several processes, of one of the {count} images, and batch normalisation needs "
+                f"more"
+            )
 
     @property
     def learning_rate(self) -> float:
@@ -69,29 +97,47 @@ class Trainer:
         """Train for one epoch, numbered from 1; call `after_step` with each batch's mean loss.
 
         Returns the mean loss and the accuracy over the images, each as it was when its batch was
-        trained on. Raises `UserError` if a loss or, after the last
-        step, a weight is not finite.
+        trained on. Of several processes, each calls `after_step` with the mean of its share, and
+        all return the same. Raises `UserError` if a loss or, after the last step, a weight is not
+        finite.
         """
         random = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.data), generator=random).to(self.data.labels.device)
-        torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+        torch.manual_seed(int(torch.randint(2**62, (), generator=random)) + self.processes.rank)
         self.network.train()
-        batches = order.split(self.settings.batch_size)
-        augmentation = self._augmentation(random)
-        losses, hits = zip(
-            *(self._step(batch, augmentation, after_step) for batch in batches), strict=True
+        losses, logits = zip(
+            *(self._step(*batch, after_step) for batch in self._batches(order, random)), strict=True
         )
 
         # Looking at every loss as it comes would make a GPU wait for each.
-        by_step = torch.stack(losses).cpu().double()
-        if not by_step.isfinite().all():
-            step = int((~by_step.isfinite()).nonzero()[0]) + 1
-            raise self._diverged(f"the loss is {float(by_step[step - 1])}", epoch, step)
-        if not all(weights.isfinite().all() for weights in self.network.parameters()):
-            raise self._diverged("a weight is not finite", epoch, len(batches))
+        by_step = torch.stack(losses).double()
+        batches = order.split(self.settings.batch_size)
+        labels = self.data.labels[torch.cat([self.processes.share(batch) for batch in batches])]
+        hits = (torch.cat(logits).argmax(dim=1) == labels).sum().double()
+        self.processes.add([by_step, hits])
+        self._average_statistics()
+        self._check_finite(by_step.cpu(), epoch)
         sizes = torch.tensor([len(batch) for batch in batches])
-        mean_loss = float((by_step * sizes).sum() / sizes.sum())
-        return mean_loss, float(torch.stack(hits).sum()) / len(self.data)
+        mean_loss = float((by_step.cpu() * sizes).sum() / sizes.sum())
+        return mean_loss, float(hits) / len(self.data)
+
+    def _check_finite(self, losses: Tensor, epoch: int) -> None:
+        if not losses.isfinite().all():
+            step = int((~losses.isfinite()).nonzero()[0])
+            raise self._diverged(f"the loss is {float(losses[step])}", epoch, step + 1)
+        if not all(weights.isfinite().all() for weights in self.weights):
+            raise self._diverged("a weight is not finite", epoch, len(losses))
+
+    def _average_statistics(self) -> None:
+        """Make those of batch normalisation the same in all processes."""
+        if self.processes.count == 1:
+            return
+        saved, weights = self.network.state_dict(), dict(self.network.named_parameters())
+        statistics = [v for k, v in saved.items() if k not in weights and v.is_floating_point()]
+        if statistics:
+            self.processes.add(statistics)
+            for values in statistics:
+                values.div_(self.processes.count)
 
     def _diverged(self, what: str, epoch: int, step: int) -> UserError:
         return UserError(
@@ -99,40 +145,67 @@ class Trainer:
             f"{self.settings.lr:g}), another optimizer or loss, or scaling: standard"
         )
 
-    def _augmentation(self, random: torch.Generator) -> Augmentation | None:
+    def _batches(self, order: Tensor, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images and labels of each batch, prepared unless a batch is divided.
+
+        Small batches of small images are cut from a larger part that is prepared at once: with
+        batch 10 a step of LeNet-5 is 1.04 times as fast.
+        """
         settings = self.settings
-        if not (settings.flip or settings.crop or settings.erase):
-            return None
-        return Augmentation(
-            random=random, flip=settings.flip, crop=settings.crop, erase=settings.erase
-        )
+        augmentation = None
+        if settings.flip or settings.crop or settings.erase:
+            augmentation = Augmentation(
+                random=random, flip=settings.flip, crop=settings.crop, erase=settings.erase
+            )
+        size = settings.batch_size
+        for part in order.split(size * max(1, PIXELS // (self.data.pixels * size))):
+            images, labels = self.data.select(part, augmentation)
+            if not self.divided:
+                images = self.data.prepared(images)
+            yield from zip(images.split(size), labels.split(size), strict=True)
 
     def _step(
-        self,
-        batch: Tensor,
-        augmentation: Augmentation | None,
-        after_step: Callable[[Tensor], None],
+        self, images: Tensor, labels: Tensor, after_step: Callable[[Tensor], None]
     ) -> tuple[Tensor, Tensor]:
-        self.optimizer.zero_grad()
-        parts = batch.tensor_split(min(self.settings.gradient_accumulation, len(batch)))
-        outcomes = [self._backward(part, len(part) / len(batch), augmentation) for part in parts]
+        """Return this process's share of the batch's mean loss, and the logits of its images."""
+        for weights in self.weights:
+            weights.grad = None
+        loss, logits = (self._in_parts if self.divided else self._backward)(images, labels)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
-        losses, hits = zip(*outcomes, strict=True)
-        loss, hit = (sum(losses[1:], losses[0]), sum(hits[1:], hits[0]))
-        after_step(loss)
-        return loss, hit
+        count = len(logits)
+        after_step(loss * (len(labels) / count) if 0 < count < len(labels) else loss)
+        return loss, logits
+
+    def _in_parts(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_backward` of the whole batch, but a part at a time, and of this process's share."""
+        mine = self.processes.share(labels)
+        if len(mine):
+            num_parts = min(self.settings.gradient_accumulation, len(mine))
+            parts = zip(
+                self.processes.share(images).tensor_split(num_parts),
+                mine.tensor_split(num_parts),
+                strict=True,
+            )
+            outcomes = [
+                self._backward(self.data.prepared(part), truth, share=len(truth) / len(labels))
+                for part, truth in parts
+            ]
+        else:  # of a small last batch; the others wait for gradients, even if they are zero
+            outcomes = [self._backward(self.data.prepared(images[:1]), labels[:1], share=0.0)]
+        self.processes.add(weights.grad for weights in self.weights if weights.grad is not None)
+        losses, logits = zip(*outcomes, strict=True)
+        return torch.stack(losses).sum(), torch.cat(logits)[: len(mine)]
 
     def _backward(
-        self, part: Tensor, share: float, augmentation: Augmentation | None
+        self, images: Tensor, labels: Tensor, share: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """Add the gradients of a part of a batch; return its share of the loss, and its hits."""
-        images, labels = self.data.take(part, augmentation)
+        """Add the gradients of a `share` of a batch; return its part of the loss, and logits."""
         with self.autocast():
             logits = self.network(images)
             loss = self.loss(logits, labels)
         if share < 1:
             loss = loss * share
         self.scaler.scale(loss).backward()
-        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+        return loss.detach(), logits.detach()

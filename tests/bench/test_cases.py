@@ -1,36 +1,30 @@
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import cases, tables
-from bench.cases import CASES, Evaluation, Training
+from bench.cases import CASES
 from bench.compare import TOLERANCE
-from imgclf.inference.cards import Card
-
-CARD = Card(
-    dataset="made_up",
-    classes=list("0123456789"),
-    shape=(1, 28, 28),
-    images={"train": 200, "test": 200},
-    scaling="unit",
-    mean=[0.5],
-    std=[0.25],
-    sha256={},
-)
+from imgclf.inference.cards import Scaling
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_sides_do_the_same_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (200, 1, 28, 28), np.uint8)
-    labels = random.integers(0, 10, 200).astype(np.uint8)
-    monkeypatch.setattr(cases, "_load", lambda _: (CARD, images, labels))
-    case = CASES[name]
-    if isinstance(case, Training):
-        case = Training(network=case.network, batch_size=20, images=120, reference=case.reference)
-    else:
-        case = Evaluation(images=150)
+def test_both_sides_do_the_same_work(name: str) -> None:
+    case, random = CASES[name], np.random.default_rng(0)
+    shape = (200, 3, 32, 32) if case.source is cases.like_cifar10 else (200, *cases.SHAPE)
+    made_up = cases.Source(
+        images=random.integers(0, 256, shape, np.uint8),
+        labels=random.integers(0, 10, 200).astype(np.uint8),
+        scaling=Scaling(mean=[0.5] * shape[1], std=[0.25] * shape[1]),
+    )
+    changes: dict[str, Any] = {"images": 120, "batch_size": 20}
+    if shape[1] == 3:
+        changes |= {"images": 80, "image_size": 64, "workers": 0}
+    known = {field.name for field in fields(case)}
+    small = {key: value for key, value in changes.items() if key in known}
+    case = replace(case, source=lambda: made_up, **small)
     (_, plain), (_, ours) = (case.run(side, 1, lambda: 0.0) for side in ("reference", "ours"))
     assert ours == pytest.approx(plain, rel=TOLERANCE)
     assert case.operations() > 1e6

@@ -1,84 +1,40 @@
+import functools
 import gzip
 import hashlib
 import os
 import socket
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import tracemalloc
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgclf import download
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder
-from imgclf import download
 from imgclf.download import DebianPackage, Mirror, PythonPackage, Source, fetch
+from tests.imgclf.site import Answer, Site, send, serve, status
 
 CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}
 FILES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
 ZIPPED = {name: gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@dataclass
-class Site:
-    """A server on the loopback: what it answers to a path, and what it was asked."""
-
-    url: str
-    answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    closing: threading.Event = field(default_factory=threading.Event)
-
-    def offer(self, folder: str, answers: dict[str, Answer]) -> Mirror:
-        self.answers |= {f"/{folder}/{name}.gz": answer for name, answer in answers.items()}
-        return Mirror(f"{self.url}/{folder}")
+fetch_gzipped = functools.partial(fetch, gzipped=True)
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            running.asked.append(self.path)
-            running.answers.get(self.path, status(404))(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        running = Site(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serve() as running:
         yield running
-        running.closing.set()
-        server.shutdown()
-        thread.join()
 
 
-def send(body: bytes, *, length: int | None = None, kind: str = "application/gzip") -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(body) if length is None else length))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-def status(code: int, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(code)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    return answer
+def offer(site: Site, folder: str, answers: dict[str, Answer]) -> Mirror:
+    site.answers |= {f"/{folder}/{name}.gz": answer for name, answer in answers.items()}
+    return Mirror(f"{site.url}/{folder}")
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
@@ -101,22 +57,22 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_files_of_an_address_are_decompressed(site: Site, tmp_path: Path) -> None:
-    mirror = site.offer("good", GOOD)
-    assert fetch(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
+    mirror = offer(site, "good", GOOD)
+    assert fetch_gzipped(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
     assert contents(tmp_path) == CONTENTS
 
 
 def test_a_redirect_is_followed_and_a_final_slash_is_no_matter(site: Site, tmp_path: Path) -> None:
-    site.offer("good", GOOD)
+    offer(site, "good", GOOD)
     moved = {name: status(302, Location=f"{site.url}/good/{name}.gz") for name in FILES}
-    mirror = Mirror(site.offer("moved", moved).base + "/")
-    assert fetch(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
+    mirror = Mirror(offer(site, "moved", moved).base + "/")
+    assert fetch_gzipped(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
     assert contents(tmp_path) == CONTENTS
 
 
 def test_what_a_server_decompressed_on_the_way_is_taken(site: Site, tmp_path: Path) -> None:
-    mirror = site.offer("plain", {name: send(content) for name, content in CONTENTS.items()})
-    fetch(FILES, [mirror], tmp_path)
+    mirror = offer(site, "plain", {name: send(content) for name, content in CONTENTS.items()})
+    fetch_gzipped(FILES, [mirror], tmp_path)
     assert contents(tmp_path) == CONTENTS
 
 
@@ -141,8 +97,8 @@ def test_a_bad_answer_is_a_reason_to_ask_the_next_source(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bad, good = site.offer("bad", GOOD | {"images": answer}), site.offer("good", GOOD)
-    assert fetch(FILES, [bad, good], tmp_path) == dict.fromkeys(FILES, good.base)
+    bad, good = offer(site, "bad", GOOD | {"images": answer}), offer(site, "good", GOOD)
+    assert fetch_gzipped(FILES, [bad, good], tmp_path) == dict.fromkeys(FILES, good.base)
     assert contents(tmp_path) == CONTENTS
     assert set(site.asked) == {"/bad/images.gz", "/good/images.gz", "/good/labels.gz"}
     printed = capsys.readouterr().err
@@ -158,10 +114,10 @@ def test_a_server_that_falls_silent_is_left(start: bytes, site: Site, tmp_path: 
             handler.wfile.flush()
         site.closing.wait(30)
 
-    silent, good = site.offer("silent", {"images": stall}), site.offer("good", GOOD)
-    assert fetch(FILES, [silent, good], tmp_path) == dict.fromkeys(FILES, good.base)
+    silent, good = offer(site, "silent", {"images": stall}), offer(site, "good", GOOD)
+    assert fetch_gzipped(FILES, [silent, good], tmp_path) == dict.fromkeys(FILES, good.base)
     with pytest.raises(UserError, match=r"nothing received|timed out"):
-        fetch({"images": FILES["images"]}, [silent], tmp_path)
+        fetch_gzipped({"images": FILES["images"]}, [silent], tmp_path)
 
 
 def test_a_closed_port_and_a_bad_address_are_reasons(tmp_path: Path) -> None:
@@ -169,7 +125,7 @@ def test_a_closed_port_and_a_bad_address_are_reasons(tmp_path: Path) -> None:
         closed.bind(("127.0.0.1", 0))
         refused = Mirror(f"http://127.0.0.1:{closed.getsockname()[1]}")
         with pytest.raises(UserError) as caught:
-            fetch(FILES, [refused, Mirror("ftp://127.0.0.1"), Mirror("http://")], tmp_path)
+            fetch_gzipped(FILES, [refused, Mirror("ftp://127.0.0.1"), Mirror("http://")], tmp_path)
     assert f"{refused.base}: ConnectionError" in str(caught.value)
     assert "ftp://127.0.0.1: InvalidSchema" in str(caught.value)
     assert "http://: " in str(caught.value)
@@ -182,16 +138,16 @@ def test_a_hiccup_is_forgiven(site: Site, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(download, "RETRIES", 1)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    mirror = site.offer("good", GOOD | {"images": first_hang_up})
-    assert fetch(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
+    mirror = offer(site, "good", GOOD | {"images": first_hang_up})
+    assert fetch_gzipped(FILES, [mirror], tmp_path) == dict.fromkeys(FILES, mirror.base)
 
 
 def test_each_file_is_fetched_once_from_the_first_source_that_has_it(
     site: Site, tmp_path: Path
 ) -> None:
-    half, good = site.offer("half", {"images": GOOD["images"]}), site.offer("good", GOOD)
-    never = site.offer("never", GOOD)
-    origins = fetch(FILES, [half, good, never], tmp_path)
+    half, good = offer(site, "half", {"images": GOOD["images"]}), offer(site, "good", GOOD)
+    never = offer(site, "never", GOOD)
+    origins = fetch_gzipped(FILES, [half, good, never], tmp_path)
     assert origins == {"images": half.base, "labels": good.base}
     assert site.asked == ["/half/images.gz", "/half/labels.gz", "/good/labels.gz"]
     assert contents(tmp_path) == CONTENTS
@@ -203,16 +159,16 @@ def test_when_all_sources_fail_one_error_has_every_reason(
     monkeypatch.setenv("PATH", "")
     (tmp_path / "empty").mkdir()
     sources: list[Source] = [
-        site.offer("none", {}),
-        site.offer("wrong", {"images": send(b"?")}),
+        offer(site, "none", {}),
+        offer(site, "wrong", {"images": send(b"?")}),
         Mirror(str(tmp_path / "empty")),
         PythonPackage("sklearn.datasets.data"),
         DebianPackage("some-package", "usr/share"),
     ]
     with pytest.raises(UserError) as caught, new_folder(tmp_path / "raw") as folder:
-        fetch(FILES, sources, folder)
+        fetch_gzipped(FILES, sources, folder)
     message = str(caught.value)
-    assert message.startswith("no source has images, labels; ")
+    assert message.startswith("no source has images, labels. Tried: ")
     assert "\n" not in message
     for source, reason in zip(
         sources,
@@ -224,8 +180,59 @@ def test_when_all_sources_fail_one_error_has_every_reason(
 
 
 def test_only_what_is_missing_is_named(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^no source has labels; "):
-        fetch(FILES, [site.offer("half", {"images": GOOD["images"]})], tmp_path)
+    with pytest.raises(UserError, match=r"^no source has labels\. "):
+        fetch_gzipped(FILES, [offer(site, "half", {"images": GOOD["images"]})], tmp_path)
+
+
+ARCHIVE = gzip.compress(b"an archive" * 300_000, compresslevel=1, mtime=0)
+ARCHIVE_HASH = hashlib.sha256(ARCHIVE).hexdigest()
+
+
+@pytest.mark.parametrize("digits", [64, 63, 8])
+def test_a_file_that_is_not_gzipped_elsewhere_is_stored_as_it_is(
+    digits: int, site: Site, tmp_path: Path
+) -> None:
+    site.answers["/archives/set.tar.gz"] = send(ARCHIVE)
+    wanted = {"set.tar.gz": ARCHIVE_HASH[:digits]}
+    mirror = Mirror(f"{site.url}/archives")
+    assert fetch(wanted, [mirror], tmp_path) == {"set.tar.gz": mirror.base}
+    assert contents(tmp_path) == {"set.tar.gz": ARCHIVE}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (send(ARCHIVE[:-1]), "set.tar.gz has SHA-256 "),
+        (send(ARCHIVE[:-1], length=len(ARCHIVE)), f"{len(ARCHIVE) - 1} bytes read"),
+        (send(b"<html>log in</html>", kind="text/html"), "set.tar.gz has SHA-256 "),
+        (status(404), "HTTP status 404"),
+    ],
+)
+def test_an_archive_that_is_not_whole_leaves_nothing(
+    answer: Answer, reason: str, site: Site, tmp_path: Path
+) -> None:
+    site.answers["/archives/set.tar.gz"] = answer
+    with pytest.raises(UserError) as caught:
+        fetch({"set.tar.gz": ARCHIVE_HASH}, [Mirror(f"{site.url}/archives")], tmp_path)
+    assert reason in str(caught.value)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("digest", ["", "0123456", "0" * 65, "ABCDEF01", "0123456g"])
+def test_a_digest_that_checks_too_little_is_refused(digest: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^set: SHA-256 '{digest}' is not allowed: "):
+        fetch({"set": digest}, [Mirror(str(tmp_path))], tmp_path)
+
+
+def test_a_large_file_is_never_in_memory_as_a_whole(site: Site, tmp_path: Path) -> None:
+    large = bytes(40 * 2**20)
+    site.answers["/archives/large"] = send(large)
+    wanted = {"large": hashlib.sha256(large).hexdigest()}
+    tracemalloc.start()
+    fetch(wanted, [Mirror(f"{site.url}/archives")], tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * 2**20
 
 
 @pytest.mark.parametrize("zipped", [{"images", "labels"}, {"images"}, set()])
@@ -239,7 +246,9 @@ def test_a_folder_may_hold_files_gzipped_or_not(zipped: set[str], tmp_path: Path
             (tmp_path / "mirror" / name).write_bytes(CONTENTS[name])
     mirror = str(tmp_path / "mirror")
     before = contents(tmp_path / "mirror")
-    assert fetch(FILES, [Mirror(mirror)], tmp_path / "output") == dict.fromkeys(FILES, mirror)
+    assert fetch_gzipped(FILES, [Mirror(mirror)], tmp_path / "output") == dict.fromkeys(
+        FILES, mirror
+    )
     assert contents(tmp_path / "output") == CONTENTS
     assert contents(tmp_path / "mirror") == before
 
@@ -249,7 +258,9 @@ def fetched_from(folder: Path, zipped: bytes) -> bytes | None:
         (folder / name).mkdir()
     (folder / "mirror/labels.gz").write_bytes(zipped)
     try:
-        fetch({"labels": FILES["labels"]}, [Mirror(str(folder / "mirror"))], folder / "output")
+        fetch_gzipped(
+            {"labels": FILES["labels"]}, [Mirror(str(folder / "mirror"))], folder / "output"
+        )
     except UserError:
         assert contents(folder / "output") == {}
         return None
@@ -280,7 +291,7 @@ def test_files_come_out_of_an_installed_python_package(
         (package / f"{name}.gz").write_bytes(zipped)
     monkeypatch.syspath_prepend(tmp_path / "path")
     (tmp_path / "output").mkdir()
-    origins = fetch(FILES, [PythonPackage(package.name)], tmp_path / "output")
+    origins = fetch_gzipped(FILES, [PythonPackage(package.name)], tmp_path / "output")
     assert origins == dict.fromkeys(FILES, "Python package data_of_the_test")
     assert contents(tmp_path / "output") == CONTENTS
 
@@ -308,7 +319,9 @@ def test_a_debian_package_is_downloaded_once_and_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = imitate(tmp_path, DOWNLOAD, monkeypatch)
-    assert fetch(FILES, [SET], output) == dict.fromkeys(FILES, "Debian package set")
+    monkeypatch.chdir(tmp_path)  # as a stage, which is given a path from the project's root
+    origins = fetch_gzipped(FILES, [SET], output.relative_to(tmp_path))
+    assert origins == dict.fromkeys(FILES, "Debian package set")
     assert contents(output) == CONTENTS
     log = (tmp_path / "log").read_text().splitlines()
     assert len(log) == 2
@@ -320,7 +333,7 @@ def test_package_lists_are_read_if_there_are_none(
 ) -> None:
     fails_at_first = f'case "$*" in *Dir::State::lists*) ;; *) exit 100;; esac; {DOWNLOAD}'
     output = imitate(tmp_path, fails_at_first, monkeypatch)
-    fetch(FILES, [SET], output)
+    fetch_gzipped(FILES, [SET], output)
     assert contents(output) == CONTENTS
     commands = [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()[:3]]
     assert commands == ["set", "update", "set"]
@@ -338,7 +351,7 @@ def test_what_apt_get_says_last_is_the_reason(
 ) -> None:
     output = imitate(tmp_path, apt_get, monkeypatch)
     with pytest.raises(UserError) as caught:
-        fetch(FILES, [SET], output)
+        fetch_gzipped(FILES, [SET], output)
     assert f"Debian package set: {reason}" in str(caught.value)
     assert contents(output) == {}
 
@@ -348,4 +361,4 @@ def test_a_debian_package_without_the_file_is_no_source(
 ) -> None:
     output = imitate(tmp_path, DOWNLOAD, monkeypatch)
     with pytest.raises(UserError, match=r"Debian package set: has no usr/lib/images\.gz"):
-        fetch(FILES, [DebianPackage("set", "usr/lib")], output)
+        fetch_gzipped(FILES, [DebianPackage("set", "usr/lib")], output)

@@ -1,6 +1,7 @@
 import copy
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from imgclf import model, params
-from imgclf.common.data_settings import DataSettings
+from imgclf.common.data_settings import DownloadSettings
 from imgclf.common.errors import UserError
 from imgclf.model import TrainingSettings
 from imgclf.networks.fc import FC
@@ -30,6 +31,7 @@ scheduler: {name: step, step_size: 7, gamma: 0.5}
 data:
   digits: {validation_images: 100}
   fashion_mnist: {validation_images: 5000, scaling: standard}
+  photos: {source: image_folder, path: /photos, image_size: 32}
 zoo:
   small: {dataset: digits, network: fc, hidden: 3}
   large: {dataset: digits, network: lenet5, lr: 2, scheduler: {gamma: 0.25}}
@@ -94,7 +96,7 @@ def test_an_overridden_scheduler_keeps_the_keys_it_does_not_name() -> None:
 def test_what_is_not_given_has_its_default() -> None:
     text = "{datasets: [a], models: [m], data: {a: {}}, zoo: {m: {dataset: a, network: fc, %s}}}"
     parsed = params.parse(text % "select: last")
-    assert parsed.data["a"] == DataSettings()
+    assert parsed.data["a"] == DownloadSettings(source="a")
     assert parsed.zoo["m"].network == FC()
     assert parsed.zoo["m"].training == TrainingSettings(select="last")
 
@@ -128,6 +130,41 @@ def test_best_needs_validation_images_of_the_models_that_are_built() -> None:
 def test_the_data_set_of_a_model_must_be_built() -> None:
     message = refusal(changed("models", ["small", "unused"]))
     assert message.startswith("zoo.unused.dataset: 'fashion_mnist' is not in datasets ['digits']")
+
+
+FROZEN = {"dataset": "digits", "network": "mobilenet_v2", "freeze": "backbone"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "fragments"),
+    [
+        ({}, ["zoo.small.freeze", "needs weights", "weights is 'none'"]),
+        ({"weights": "imagenet", "flip": True}, ["zoo.small.flip: True", "set flip to False"]),
+        ({"weights": "imagenet", "crop": 4}, ["zoo.small.crop: 4", "set crop to 0"]),
+        ({"weights": "imagenet", "erase": 0.1}, ["zoo.small.erase: 0.1", "set erase to 0.0"]),
+    ],
+)
+def test_a_frozen_backbone_has_weights_and_images_that_stay(
+    settings: dict[str, object], fragments: list[str]
+) -> None:
+    message = refusal(changed("zoo.small", FROZEN | settings))
+    assert all(fragment in message for fragment in fragments)
+
+
+def test_features_of_a_backbone_depend_on_nothing_of_the_classifier_s_training() -> None:
+    one, other, resized = (
+        model.backbone(params.parse(changed("zoo.small", FROZEN | more)).zoo["small"])
+        for more in (
+            {"weights": "imagenet", "lr": 0.5, "batch_size": 7, "seed": 3, "epochs": 2},
+            {"weights": "imagenet", "optimizer": "sgd"},
+            {"weights": "imagenet", "image_size": 64},
+        )
+    )
+    assert one == other != resized
+
+
+def test_a_contradiction_in_a_model_that_is_not_built_is_no_matter() -> None:
+    assert params.parse(changed("zoo.unused.weights", "imagenet"))
 
 
 @pytest.mark.parametrize("key", ["datasets", "models", "data", "zoo"])
@@ -178,13 +215,34 @@ BAD: list[tuple[str, object, list[str]]] = [
     ("device", "gpu", ["device: 'gpu'", "'auto'", "'cpu'", "'cuda'", "'mps'"]),
     ("threads", 0, ["threads: 0", "1"]),
     ("threads", 1025, ["threads: 1025", "1024"]),
+    ("train_images", -1, ["train_images: -1", "0"]),
+    ("image_size", 5000, ["image_size: 5000", "4096"]),
+    ("flip", 1, ["flip: 1", "boolean"]),
+    ("crop", -4, ["crop: -4", "0"]),
+    ("erase", 1.5, ["erase: 1.5", "1"]),
+    ("precision", "float16", ["precision: 'float16'", "'float32'", "'mixed'"]),
+    ("freeze", "all", ["freeze: 'all'", "'none'", "'backbone'"]),
+    ("freeze", "backbone", ["zoo.small.freeze: 'backbone'", "network 'fc'", "no classifier"]),
+    ("gradient_accumulation", 0, ["gradient_accumulation: 0", "1"]),
+    (
+        "gradient_accumulation",
+        101,
+        ["zoo.small.gradient_accumulation: 101", "a batch has 100 images"],
+    ),
+    ("weights", "imagenet", ["zoo.small.weights: 'imagenet'", "network 'fc'", "a file"]),
+    ("weights", "https://example.org/w.pth", ["zoo.small.weights: 'https", "end with #sha256="]),
+    (
+        "weights",
+        "https://a.org/w.pth#sha256=12",
+        ["zoo.small.weights: 'https://a.org/w.pth#sha256=12", "8 digits or more"],
+    ),
     ("learning_rate", 1, ["parameters: 'learning_rate'", "Allowed: ", "lr", "zoo"]),
     ("batchsize", 1, ["parameters: 'batchsize'", "mean 'batch_size'?"]),
-    ("datasets", [], ["datasets: []", "digits, fashion_mnist"]),
+    ("datasets", [], ["datasets: []", "digits, fashion_mnist, photos"]),
     ("datasets", "digits", ["datasets: 'digits'", "list"]),
     ("datasets", None, ["datasets: None", "list"]),
     ("datasets", ["digit"], ["datasets: 'digit'", "mean 'digits'?"]),
-    ("datasets", [["digits"]], ["datasets: ['digits']", "digits, fashion_mnist"]),
+    ("datasets", [["digits"]], ["datasets: ['digits']", "digits, fashion_mnist, photos"]),
     ("datasets", ["digits", "digits"], ["datasets: ['digits', 'digits']", "twice"]),
     ("models", [], ["models: []", "large", "small", "unused"]),
     ("models", ["smal"], ["models: 'smal'", "mean 'small'?"]),
@@ -200,14 +258,29 @@ BAD: list[tuple[str, object, list[str]]] = [
     ("data.digits.validation_images", -1, ["data.digits.validation_images: -1", "0"]),
     ("data.digits.split_seed", 2**32, ["data.digits.split_seed: 4294967296"]),
     ("data.digits.mirror", None, ["data.digits.mirror: None", "string"]),
+    ("data.digits.source", 1, ["data.digits.source: 1", "string"]),
+    ("data.digits.path", "x", ["data.digits: 'path'", "mirror", "source"]),
+    ("data.photos.mirror", "x", ["data.photos: 'mirror'", "path", "source"]),
+    ("data.photos.image_size", 0, ["data.photos.image_size: 0", "1"]),
+    ("data.photos.image_size", 5000, ["data.photos.image_size: 5000", "4096"]),
+    ("data.photos.image_size", "32", ["data.photos.image_size: '32'", "integer"]),
+    ("data.photos.channels", 4, ["data.photos.channels: 4", "1 or 3"]),
+    ("data.photos.test_images", -1, ["data.photos.test_images: -1", "0"]),
+    ("data.photos.max_corrupt", 1, ["data.photos.max_corrupt: 1", "less than 1"]),
+    ("data.photos.path", None, ["data.photos.path: None", "string"]),
+    ("data.photos", {"source": "image_folder"}, ["data.photos.image_size: is missing"]),
     ("data.digits.seed", 1, ["data.digits: 'seed'", "split_seed"]),
     ("zoo", ["small"], ["zoo: ['small']", "mapping"]),
     ("zoo", {}, ["models: 'small'"]),
     ("zoo.small", "fc", ["zoo.small: 'fc'", "mapping"]),
     ("zoo.small", {"network": "fc"}, ["zoo.small.dataset: is missing"]),
     ("zoo.small", {"dataset": "digits"}, ["zoo.small.network: is missing"]),
-    ("zoo.small.dataset", "mnist", ["zoo.small.dataset: 'mnist'", "digits, fashion_mnist"]),
-    ("zoo.small.dataset", ["digits"], ["zoo.small.dataset: ['digits']", "digits, fashion_mnist"]),
+    ("zoo.small.dataset", "mnist", ["zoo.small.dataset: 'mnist'", "digits, fashion_mnist, photos"]),
+    (
+        "zoo.small.dataset",
+        ["digits"],
+        ["zoo.small.dataset: ['digits']", "digits, fashion_mnist, photos"],
+    ),
     ("zoo.small.network", "FC", ["zoo.small.network: 'FC'", "fc", "lenet5"]),
     ("zoo.small.hidden", 0, ["zoo.small.hidden: 0", "1"]),
     ("zoo.small.hiden", 3, ["zoo.small: 'hiden'", "mean 'hidden'?"]),
@@ -347,3 +420,14 @@ def test_values_that_cannot_be_shown_are_refused(text: str) -> None:
     key = text.partition(":")[0]
     values = {name: value for name, value in load(TEXT).items() if name != key}
     refusal(dump(values) + text)
+
+
+@pytest.mark.parametrize("launcher", ["python", "torchrun --standalone --nproc-per-node 2"])
+def test_a_launcher_is_a_command_and_no_setting_of_a_model(launcher: str) -> None:
+    assert params.parse(changed("launcher", launcher)) == params.parse(TEXT)
+
+
+@pytest.mark.parametrize("launcher", [2, "", " ", ["python"], None])
+def test_a_launcher_that_is_no_command_is_refused(launcher: object) -> None:
+    with pytest.raises(UserError, match=re.escape(f"launcher: {launcher!r} is not a command")):
+        params.parse(changed("launcher", launcher))

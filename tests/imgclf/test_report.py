@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf import report
+from imgclf import report, tables
+from imgclf.markdown import anchors, table
+from imgclf.published import Figures, Published
 from imgclf.report import ModelReport
 
 SETTINGS = {
@@ -37,11 +39,14 @@ CLASSES = pd.DataFrame(
         "support": [10, 20, 20, 5],
     }
 )
-PREDICTIONS = pd.DataFrame(
-    {
-        "actual": ["Shirt", "Shirt", "Shirt", "Shirt", "Coat", "Coat", "0", "Bag"],
-        "predicted": ["Shirt", "Coat", "0", "Coat", "Coat", "0", "0", "Bag"],
-    }
+CONFUSION = tables.confusion(
+    pd.DataFrame(
+        {
+            "actual": ["Shirt", "Shirt", "Shirt", "Shirt", "Coat", "Coat", "0", "Bag"],
+            "predicted": ["Shirt", "Coat", "0", "Coat", "Coat", "0", "0", "Bag"],
+        }
+    ),
+    list(CLASSES["class"]),
 )
 RUN = {"seconds": 125.6, "os": "Linux", "torch": "2.0", "device": "cpu"}
 
@@ -52,16 +57,23 @@ def metrics(accuracy: float, margin: float = 0.01) -> dict[str, float]:
     return {"accuracy": accuracy, **interval, **others, "parameters": 61706, "best_epoch": 2}
 
 
+def published(**figures: Any) -> Published:
+    return Published(dataset="fashion_mnist", figures=Figures(**figures))
+
+
 def model(name: str = "lenet5", accuracy: float = 0.89, **changes: Any) -> ModelReport:
     usual: dict[str, Any] = {
         "name": name,
+        "heading": name,
+        "level": 2,
+        "remark": "",
         "settings": SETTINGS,
         "training": {"epochs": 3, "train_loss": 0.25, "validation_accuracy": 0.8},
         "metrics": metrics(accuracy),
         "history": HISTORY,
         "classes": CLASSES,
-        "predictions": PREDICTIONS,
-        "published": {"accuracy": 0.8924, "train_loss": 0.16},
+        "confusion": CONFUSION,
+        "published": published(accuracy=0.8924, train_loss=0.16),
         "run": RUN,
         "pictures": {"loss": f"plots/{name}_loss.png"},
     }
@@ -71,36 +83,6 @@ def model(name: str = "lenet5", accuracy: float = 0.89, **changes: Any) -> Model
 def rows(markdown: str) -> list[list[str]]:
     lines = [line for line in markdown.splitlines() if not re.fullmatch(r"[|:\-]+", line)]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-@pytest.mark.parametrize(
-    ("function", "value", "text"),
-    [
-        (report.percent, 0.8924, "89.24 %"),
-        (report.percent, 1.0, "100.00 %"),
-        (report.percent, 0.00004, "0.00 %"),
-        (report.points, 0.0132, "+1.32"),
-        (report.points, -0.005, "-0.50"),
-        (report.points, 0.0, "+0.00"),
-        (report.duration, 0.4, "0 min 00 s"),
-        (report.duration, 59.4, "0 min 59 s"),
-        (report.duration, 59.6, "1 min 00 s"),
-        (report.duration, 3725.0, "62 min 05 s"),
-        (report.listed, ["a"], "a"),
-        (report.listed, ["a", "b"], "a and b"),
-        (report.listed, ["a", "b", "c"], "a, b and c"),
-        (report.interval, metrics(0.89), "88.00 to 90.00"),
-        (report.show, True, "true"),
-        (report.show, 1e-5, "1e-05"),
-        (report.show, 0.001, "0.001"),
-        (report.show, 100, "100"),
-        (report.show, "adam", "adam"),
-        (report.show, [6, 16], "[6, 16]"),
-        (report.show, (6, 16), "[6, 16]"),
-    ],
-)
-def test_a_value_is_written_as(function: Any, value: object, text: str) -> None:
-    assert function(value) == text
 
 
 def test_settings_of_an_unused_schedule_are_left_out() -> None:
@@ -113,11 +95,11 @@ def test_settings_of_an_unused_schedule_are_left_out() -> None:
 def test_settings_of_a_used_schedule_are_listed() -> None:
     schedule = {"name": "step", "step_size": 100, "gamma": 0.9}
     line = report.settings_line(SETTINGS | {"scheduler": schedule})
-    assert "scheduler.name step, scheduler.step_size 100, scheduler.gamma 0.9" in line
+    assert "scheduler step, scheduler.step_size 100, scheduler.gamma 0.9" in line
 
 
 def test_the_summary_compares_with_published_figures() -> None:
-    header, row = rows(report.summary_table([model()]))
+    header, row = rows(table(report.summary([model()])))
     assert dict(zip(header, row, strict=True)) == {
         "model": "[lenet5](#lenet5)",
         "data set": "fashion_mnist",
@@ -136,26 +118,101 @@ def test_the_summary_compares_with_published_figures() -> None:
 
 
 def test_a_model_without_published_figures_has_empty_cells_and_no_sentence() -> None:
-    alone = model("new", published={})
-    table = rows(report.summary_table([model(), alone]))
-    assert dict(zip(table[0], table[2], strict=True))["published"] == ""
-    assert dict(zip(table[0], table[2], strict=True))["difference"] == ""
+    alone = model("new", published=None)
+    summary = report.summary([model(), alone])
+    assert list(summary["published"]) == ["89.24 %", ""]
+    assert list(summary["difference"]) == ["-0.24", ""]
     assert "published" not in report.conclusion(alone)
 
 
 @pytest.mark.parametrize(
-    ("published", "sentence"),
+    ("figures", "sentence"),
     [
         ({"accuracy": 0.8924}, "The published accuracy, 89.24 %, is inside the interval."),
         ({"accuracy": 0.9001}, "The published accuracy, 90.01 %, is outside the interval."),
         ({"accuracy": 0.8799}, "The published accuracy, 87.99 %, is outside the interval."),
-        ({"train_loss": 0.16}, "training loss of the last epoch is 0.2500 (published: 0.16)."),
+        (
+            {"class_accuracy": {"0": 0.8, "Bag": 0.9}},
+            "The published accuracy, 85.00 % (mean of the class accuracies), is outside",
+        ),
+        (
+            {"settings": {"lr": 0.1, "batchnorm": False, "scheduler": "step", "momentum": 0.9}},
+            "**Not the published protocol:** `lr` 0.001 (published: 0.1) and `scheduler` none "
+            "(published: step).",
+        ),
     ],
 )
 def test_the_conclusion_compares_with_published_figures(
-    published: dict[str, float], sentence: str
+    figures: dict[str, Any], sentence: str
 ) -> None:
-    assert sentence in report.conclusion(model(published=published))
+    text = report.conclusion(model(published=published(**figures)))
+    assert sentence in text
+    assert ("Not the published" in text) == ("settings" in figures)
+
+
+def test_the_summary_names_the_models_that_were_not_trained_as_published() -> None:
+    copy = Published(dataset="d", figures=Figures(settings={"lr": 1, "network": "a"}), remark="r")
+    reports = [model("a"), model("b", published=copy), model("c", published=None)]
+    assert report.departures(reports) == [
+        "Published figures are of another training, as the sections say: "
+        "`b` in `lr`, `network` and the data."
+    ]
+    assert report.departures(reports[:1]) == []
+
+
+PAST = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3, 4],
+        "train_steps": 5,
+        "train_loss": [0.8, 0.6, 0.4, 0.2],
+        "train_accuracy": [0.7, 0.8, 0.9, 0.99],
+        "validation_steps": 3,
+        "validation_loss": [0.7, 0.5, 0.6, 0.7],
+        "validation_accuracy": [0.7, 0.78, 0.86, 0.95],
+        "recovered_accuracy": [0.7, 0.75, 0.7, 0.72],
+    }
+)
+
+
+def test_published_settings_and_figures_stand_beside_ours() -> None:
+    figures = Figures(
+        settings={"lr": 0.001, "batch_size": 4},
+        f1_macro=0.9,
+        best_epoch=4,
+        parameters=60_000,
+        run_time="2 h",
+        class_accuracy={"0": 0.9, "Shirt": 0.6},
+    )
+    theirs = Published(dataset="d", figures=figures, history=PAST)
+    text = report.comparison_table(model(settings=SETTINGS | {"batch_size": 8}), theirs)
+    cells = {row[0]: row[1:] for row in rows(text)}
+    assert cells["`lr`"] == ["0.001", "0.001"]
+    assert cells["`batch_size`"] == ["**8**", "4"]
+    assert cells["macro F1"] == ["0.8765", "0.9000"]
+    assert cells["mean class accuracy"] == ["78.75 %", "75.00 %"]
+    assert cells["best epoch"] == ["2 of 3", "4 of 4; 2 by the recovered validation accuracy"]
+    assert cells["validation accuracy in it"] == ["80.00 %", "95.0 %, recovered 72.0 %"]
+    assert cells["training loss, last epoch"] == ["0.2500", "0.2"]
+    assert cells["run time"] == ["2 min 06 s", "2 h"]
+    assert cells["parameters"] == ["61,706", "about 0.1M (ours +2.8 %)"]
+
+
+def test_published_epochs_and_classes_stand_beside_ours() -> None:
+    figures = Figures(class_accuracy={"0": 0.91, "Shirt": 0.6})
+    sections = report.model_sections(
+        model(published=Published(dataset="d", figures=figures, history=PAST))
+    )
+    _, classes, epochs = (rows(text) for text in sections if text.startswith("|"))
+    assert [row[-2:] for row in classes[1:]] == [
+        ["0.910", "-1.00"],
+        ["", ""],
+        ["0.600", "-10.00"],
+        ["", ""],
+    ]
+    assert epochs[0][-1] == "published recovered validation accuracy"
+    assert [row[0] for row in epochs[1:]] == ["1", "2", "3", "4"]
+    assert epochs[4][1:6] == [""] * 5
+    assert epochs[4][6:] == ["0.200", "99.0 %", "0.700", "95.0 %", "72.0 %"]
 
 
 @pytest.mark.parametrize(
@@ -194,23 +251,23 @@ def test_overfitting_is_a_risen_validation_loss(losses: list[float], sentence: s
 
 
 def test_the_hardest_classes_come_with_what_they_are_taken_for() -> None:
-    assert report.hardest(CLASSES, PREDICTIONS) == (
+    assert report.hardest(CLASSES, CONFUSION) == (
         "The hardest classes are Shirt (50.00 %, most often taken for Coat), "
         "Coat (75.00 %, most often taken for 0) and 0 (90.00 %)."
     )
 
 
 def test_the_conclusion_starts_with_the_accuracy_and_names_the_hardest_classes() -> None:
-    assert report.conclusion(model(published={})) == (
+    assert report.conclusion(model(published=None)) == (
         "Test accuracy 89.00 % (95 % interval 88.00 to 90.00), with the weights of epoch 2 of 3. "
         f"Their validation accuracy is 80.00 %. {report.overfitting(HISTORY)} "
-        f"{report.hardest(CLASSES, PREDICTIONS)}"
+        f"{report.hardest(CLASSES, CONFUSION)}"
     )
 
 
 def test_the_section_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
-    sections = report.model_sections(model())
-    assert sections[0] == "## lenet5"
+    sections = report.model_sections(model(published=None, remark="So it is."))
+    assert sections[:2] == ["## lenet5", "> **Note.** So it is."]
     assert "![lenet5: loss](plots/lenet5_loss.png)" in sections
     classes, epochs = (rows(text) for text in sections if text.startswith("|"))
     assert classes == [
@@ -264,6 +321,9 @@ def test_the_whole_report_has_each_model_in_order() -> None:
     text = report.results([model("a"), model("b", 0.7)])
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == ["# Results", "## Summary", "## a", "## b", "## Environment"]
+    links = re.findall(r"\]\(#([^)]+)\)", text)
+    assert links == ["summary", "a", "b", "environment", "a", "b"]
+    assert set(links) <= set(anchors(text))
     assert text.endswith("|\n")
     assert "\n\n\n" not in text
 

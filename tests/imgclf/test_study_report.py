@@ -1,4 +1,5 @@
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf import figures, study_report, study_results
+from imgclf import study_report, study_results
 from imgclf.comparison import Claim
 from imgclf.study_report import Reason
 from imgclf.study_results import StudyResults
@@ -19,7 +20,19 @@ model: lenet5
 varies: {zoo.lenet5.rate: [0.1, 0.2]}
 """
 BASE = "{title: As it is, model: lenet5, seeds: [0, 1, 2]}"
-CASES = "{title: Networks, model: a, cases: [{model: a}, {model: b}]}"
+NETWORKS = """
+title: Networks
+note: a budget
+model: a
+cases: [{model: a}, {model: b}]
+fixed: {epochs: 2}
+"""
+PUBLISHED = """
+train_images: 40
+validation_images: 10
+models:
+  a: {settings: {lr: 0.1, epochs: 30}, accuracy: 0.93, note: it was so, class_accuracy: {"7": 0.4}}
+"""
 
 
 def run(study: str, value: str, seed: int, right: int, **more: object) -> dict[str, Any]:
@@ -33,6 +46,9 @@ def run(study: str, value: str, seed: int, right: int, **more: object) -> dict[s
         "accuracy_low": right / 1000 - 0.02,
         "accuracy_high": right / 1000 + 0.02,
         "f1_macro": 0.5,
+        "top2_error": 0.02,
+        "ece": 0.03,
+        "loss": 0.4,
         "parameters": 12345,
         "best_epoch": 1,
         "epochs": 2,
@@ -45,7 +61,12 @@ def run(study: str, value: str, seed: int, right: int, **more: object) -> dict[s
 
 
 def load(
-    folder: Path, name: str, text: str, runs: Sequence[Mapping[str, Any]], published: str = ""
+    folder: Path,
+    name: str,
+    text: str,
+    runs: Sequence[Mapping[str, Any]],
+    published: str = "",
+    confusion: str = "",
 ) -> StudyResults:
     for part in ("studies", "tables", "published/studies"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -65,6 +86,8 @@ def load(
         table.to_csv(folder / f"tables/{name}{part}.csv", index=False)
     if published:
         (folder / f"published/studies/{name}.csv").write_text(published)
+    if confusion:
+        (folder / f"tables/{name}_confusion.csv").write_text(confusion)
     paths = (folder / part for part in ("studies", "tables", "published"))
     return study_results.load(name, *paths)
 
@@ -107,7 +130,9 @@ def test_seeds_have_a_mean_and_an_interval_of_it(base: StudyResults) -> None:
 def text(
     *studies: StudyResults, claims: Sequence[Claim] = (), reasons: Sequence[Reason] = ()
 ) -> str:
-    pictures = {results.name: f"{results.name}.png" for results in studies}
+    names = [f"study_{results.name}" for results in studies] + ["study_rates_losses"]
+    names += [f"{network.name}_loss" for results in studies for network in results.networks]
+    pictures = {name: f"{name}.png" for name in names}
     return "\n".join(study_report.sections(studies, claims, reasons, pictures))
 
 
@@ -116,11 +141,12 @@ def test_a_section_says_what_is_chosen_and_what_it_is_worth(
 ) -> None:
     section = text(base, rates).partition("### Rate of learning")[2]
     assert "`studies/rates.yaml`, model `lenet5`. So it is." in section
-    assert "![Rate of learning](rates.png)" in section
+    assert "![Rate of learning](study_rates.png)" in section
+    assert "![Rate of learning: training losses](study_rates_losses.png)" in section
     assert "95.00 %" in section
     assert "+2.00" in section
     assert "Validation chooses **0.1**, whose test accuracy is 95.00 %, the highest." in section
-    assert "It is really different from every other." in section
+    assert "It can be told apart from every other." in section
 
 
 def test_close_values_are_not_told_apart(base: StudyResults, tmp_path: Path) -> None:
@@ -150,43 +176,143 @@ def test_claims_have_a_verdict_and_numbers(base: StudyResults, rates: StudyResul
     assert "0.1 \u2212 0.2: +5.90 (p " in table
     assert "0.2 \u2212 0.3: not run" in table
     assert "not here" not in table
+    assert (
+        "Of 2 claims: 1 \u00d7 holds, 0 \u00d7 does not hold and 1 \u00d7 cannot be told." in table
+    )
 
 
 @pytest.mark.parametrize(
     ("tested", "expected"),
     [
-        (("rates", "0.2"), "fewer images: 89.10 % in `rates`"),
+        (("rates", "0.2"), "fewer images: 89.10 % in `rates`, which does not explain it"),
+        (("base", ""), "fewer images: 92.80 % \u00b1 0.28 in `base`, which is within a point"),
         (("later", "0.2"), "fewer images (not tested yet: `later`)"),
     ],
 )
 def test_rows_that_do_not_reproduce_have_a_tested_reason(
-    rates: StudyResults, tested: tuple[str, str], expected: str
+    rates: StudyResults, tmp_path: Path, tested: tuple[str, str], expected: str
 ) -> None:
     reason = Reason(study="rates", value="0.1", reason="fewer images", tested=tested)
-    table = text(rates, reasons=[reason])
+    base = load(tmp_path, "base", BASE, [run("base", "", s, 926 + 4 * s) for s in (0, 1)])
+    table = text(rates, base, reasons=[reason])
     assert "1 of 2 published accuracies come out within 1.0 point." in table
     assert expected in table
     assert "not explained" in text(rates)
 
 
-def test_a_study_of_networks_has_a_section_for_each(tmp_path: Path) -> None:
-    runs = [run("nets", "a", 0, 900), run("nets", "b", 0, 800, validation_accuracy="None")]
-    section = text(load(tmp_path, "nets", CASES, runs))
-    assert "#### nets-a-s0" in section
+def test_a_study_says_what_must_be_said_of_its_data(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/original.yaml").write_text(PUBLISHED)
+    (tmp_path / "published/copy.yaml").write_text("{copy_of: original, remark: nearly it}")
+    runs = [run("rates", value, 0, 900, dataset="copy") for value in ("0.1", "0.2")]
+    section = text(load(tmp_path, "rates", YAML, runs))
+    assert "> **Note.** The data set is nearly it." in section
+    assert "#### " not in section
+
+
+def networks(folder: Path, *seeds: int, **settings: object) -> StudyResults:
+    """Networks a and b, of which a was published, with these settings."""
+    more = {"dataset": "copy", "settings": json.dumps(settings)}
+    runs = [
+        run("nets", name, seed, right + seed, model=name, **more)
+        for name, right in (("a", 900), ("b", 800))
+        for seed in seeds
+    ]
+    (folder / "published").mkdir(exist_ok=True)
+    (folder / "published/original.yaml").write_text(PUBLISHED)
+    (folder / "published/copy.yaml").write_text("{copy_of: original, remark: not the original}")
+    confusion = "name,actual,predicted,count\nnets-a-s0,7,7,5\nnets-a-s0,7,NA,4\n"
+    return load(folder, "nets", NETWORKS, runs, confusion=confusion)
+
+
+def test_each_network_has_a_section_as_a_model_has(tmp_path: Path) -> None:
+    section = text(networks(tmp_path, 0, lr=0.1, epochs=2, dataset="copy"))
+    assert section.count("> **Note.** A budget.") == 3
+    assert "> **Note.** The data set is not the original." in section
+    assert "published, by another protocol" in section
+    first, second = section.partition("#### a (nets)")[2].split("#### b (nets)")
+    assert "> **Note.** A budget. The data set is not the original." in first
+    assert "**Not the published protocol:** `epochs` 2 (published: 30)." in first
+    assert "7 (50.00 %, most often taken for NA)" in first
+    assert "![a: loss](nets-a-s0_loss.png)" in first
+    assert "Of the published figures: it was so." in first
+    assert "All settings: lr 0.1, epochs 2, dataset copy." in first
+    assert "ublished" not in second
+    assert "[b](#b-nets)" in section
     assert section.count("All 2 epochs") == 2
-    assert "12,345 parameters, best epoch 1 of 2" in section
+    assert "reproduce" not in section
+
+
+def test_networks_by_the_published_protocol_are_among_the_rows_to_reproduce(
+    tmp_path: Path,
+) -> None:
+    results = networks(tmp_path, 0, lr=0.1, epochs=30)
+    assert not results.as_published
+    (tmp_path / "published/copy.yaml").write_text(PUBLISHED)
+    results = study_results.load(
+        "nets", *(tmp_path / p for p in ("studies", "tables", "published"))
+    )
+    assert results.as_published
+    section = text(results)
+    assert "0 of 1 published accuracies come out within 1.0 point." in section
+    assert "another protocol" not in section
+    assert "**Not the published" not in section
+
+
+def test_networks_without_settings_are_not_said_to_be_as_published(tmp_path: Path) -> None:
+    results = networks(tmp_path, 0)
+    assert not results.as_published
+    assert "All settings" not in text(results)
+
+
+def test_several_seeds_of_a_network_are_averaged(tmp_path: Path) -> None:
+    section = text(networks(tmp_path, 0, 2, 4)).partition("#### a")[2]
+    assert "Accuracy, F1 and test loss are means over 3 seeds; all else is of seed 0." in section
+    assert "Test accuracy 90.20 % (95 % interval 89.70 to 90.70)" in section
+
+
+def test_networks_of_tables_without_their_names_are_those_of_the_values(tmp_path: Path) -> None:
+    runs = [run("nets", "a", 0, 900), run("nets", "b", 0, 800, validation_accuracy="None")]
+    section = text(load(tmp_path, "nets", NETWORKS, runs))
+    assert "#### a (nets)" in section
     assert "nothing can be chosen" in section
+    assert "McNemar's test, so" not in section
+
+
+def test_networks_with_settings_of_their_own_have_their_names(tmp_path: Path) -> None:
+    runs = [
+        run("nets", f"{name} 64", 0, 900 + number, model=name)
+        for number, name in enumerate(("a", "b"))
+    ]
+    results = load(tmp_path, "nets", NETWORKS, runs)
+    assert list(results.values) == ["a", "b"]
+    assert results.varied == "network"
+    twice = [one | {"model": "a"} for one in runs]
+    assert list(load(tmp_path, "nets", NETWORKS, twice).values) == ["a 64", "b 64"]
+    base = [run("base", "", seed, 890, model="lenet5") for seed in (0, 1, 2)]
+    assert list(load(tmp_path, "base", BASE, base).values) == [""]
+
+
+def test_seeds_of_another_model_say_nothing_of_networks(base: StudyResults, tmp_path: Path) -> None:
+    other = load(tmp_path, "nets", NETWORKS, [run("nets", "a", 0, 900), run("nets", "b", 0, 896)])
+    # Four images of 1000 (p 0.125), and further apart than the seeds of `base` explain.
+    assert "-0.40, not told apart" in text(base, other)
+    assert "That is by McNemar's test, so of the test images alone" in text(base, other)
+    far = load(tmp_path, "nets", NETWORKS, [run("nets", "a", 0, 900), run("nets", "b", 0, 890)])
+    assert "-1.00 " in text(base, far)
+
+
+def test_very_many_values_are_folded_away(tmp_path: Path) -> None:
+    values = [f"{number / 100:g}" for number in range(1, 26)]
+    runs = [run("many", value, 0, 850 + number) for number, value in enumerate(values)]
+    study = f"{{title: Many, model: lenet5, varies: {{lr: [{', '.join(values)}]}}}}"
+    section = text(load(tmp_path, "many", study, runs))
+    shown, _, folded = section.partition("<details><summary>All 25 values</summary>")
+    assert "The 10 best of 25 by validation accuracy:" in shown
+    assert "| 0.25 " in shown
+    assert "| 0.15 " not in shown
+    assert "| 0.15 " in folded
 
 
 def test_without_studies_there_is_no_section() -> None:
     assert study_report.sections([], [], [], {}) == []
-
-
-@pytest.mark.parametrize("values", [("0.001", "0.01", "0.1"), ("a", "b", "c"), ("1", "2", "3")])
-def test_the_picture_has_a_place_for_each_value(tmp_path: Path, values: tuple[str, ...]) -> None:
-    runs = [run("rates", value, 0, 900 + number) for number, value in enumerate(values)]
-    summary = load(tmp_path, "rates", YAML, runs).summary()
-    figure = figures.study(summary, "a title", "rate")
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == list(values)
-    assert axes.get_xscale() == ("log" if values[0] == "0.001" else "linear")

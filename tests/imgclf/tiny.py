@@ -5,10 +5,12 @@ import torch
 
 from imgclf.inference import batches
 from imgclf.inference.batches import Batches
+from imgclf.inference.cards import Scaling
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 
 CPU = torch.device("cpu")
+UNIT = Scaling(mean=[0.0], std=[1.0])
 NUM_CLASSES = 3
 
 
@@ -18,7 +20,7 @@ def data(num_images: int = 10, seed: int = 0) -> Batches:
     images = np.random.default_rng(seed).integers(0, 100, (num_images, 1, 28, 28), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[:, 8 * label + 2 : 8 * label + 10] += 150
-    return batches.put((images, labels), "unit", [0.0], [1.0], CPU)
+    return batches.put((images, labels), UNIT, CPU)
 
 
 def fc(seed: int = 0) -> torch.nn.Module:

@@ -85,3 +85,9 @@ def test_new_folder_leaves_all_as_it_was_on_an_exception(old: bool, tmp_path: Pa
         fill()
     assert content(tmp_path) == ({"folder/stale": b"old"} if old else {})
     assert [path.name for path in tmp_path.iterdir()] == (["folder"] if old else [])
+
+
+def test_a_home_folder_is_expanded_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert files.expanded("~/a") == Path("/home/somebody/a")
+    assert files.expanded("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")

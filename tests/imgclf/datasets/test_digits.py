@@ -17,8 +17,10 @@ def table() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def parts(table: bytes) -> Parts:
-    return digits.read({"digits.csv": table})
+def parts(table: bytes, tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    folder = tmp_path_factory.mktemp("digits")
+    (folder / "digits.csv").write_bytes(table)
+    return digits.read(folder)
 
 
 def test_the_last_360_images_are_for_testing(parts: Parts, table: bytes) -> None:

@@ -1,4 +1,5 @@
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from imgclf.common.errors import UserError
 from imgclf.datasets import idx
+from imgclf.datasets.labelled import Labelled
 
 
 def encode(shape: tuple[int, ...], values: bytes) -> bytes:
@@ -91,8 +93,14 @@ def test_parse_refuses_every_changed_byte_of_the_header(
         idx.parse(bytes(content), "name", dims)
 
 
-def test_read_returns_train_and_test_with_a_channel() -> None:
-    (images, labels), (test_images, test_labels) = idx.read(FILES)
+def read(folder: Path, changes: dict[str, bytes]) -> tuple[Labelled, Labelled]:
+    for name, content in (FILES | changes).items():
+        (folder / name).write_bytes(content)
+    return idx.read(folder)
+
+
+def test_read_returns_train_and_test_with_a_channel(tmp_path: Path) -> None:
+    (images, labels), (test_images, test_labels) = read(tmp_path, {})
     assert images.shape == (2, 1, 2, 3)
     assert labels.tolist() == [7, 0]
     assert test_images.tolist() == [[[[250, 251], [252, 253]]]]
@@ -100,11 +108,11 @@ def test_read_returns_train_and_test_with_a_channel() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_read_names_the_damaged_file(name: str) -> None:
+def test_read_names_the_damaged_file(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"^{name}: "):
-        idx.read(FILES | {name: FILES[name][:-1]})
+        read(tmp_path, {name: FILES[name][:-1]})
 
 
-def test_read_refuses_another_number_of_labels_than_images() -> None:
+def test_read_refuses_another_number_of_labels_than_images(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^t10k-images-idx3-ubyte: 1 images, but 2 labels$"):
-        idx.read(FILES | {"t10k-labels-idx1-ubyte": LABELS})
+        read(tmp_path, {"t10k-labels-idx1-ubyte": LABELS})

@@ -1,3 +1,6 @@
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -112,10 +115,48 @@ def test_pixel_statistics_equal_those_of_numpy(shape: tuple[int, ...]) -> None:
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     images[:, -1] //= 3
     images[10_000:] //= 2
-    mean, std = labelled.pixel_statistics(images)
+    mean, std = labelled.pixel_statistics(images, np.arange(len(images)))
     assert mean == pytest.approx((images / 255).mean(axis=(0, 2, 3)), rel=1e-12)
     assert std == pytest.approx((images / 255).std(axis=(0, 2, 3)), rel=1e-12)
 
 
 def test_pixel_statistics_of_one_colour_are_exact() -> None:
-    assert labelled.pixel_statistics(np.full((2, 1, 3, 3), 255, np.uint8)) == ([1.0], [0.0])
+    white = np.full((2, 1, 3, 3), 255, np.uint8)
+    assert labelled.pixel_statistics(white, np.arange(2)) == ([1.0], [0.0])
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelled, "CHUNK", 50)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("shape", [(40, 3, 2, 4), (40, 1, 60, 1), (40,)])
+@pytest.mark.parametrize("indices", [np.arange(40), np.arange(0, 40, 3), np.arange(0)])
+def test_a_chosen_part_is_saved_summed_up_and_kept_as_by_numpy(
+    shape: tuple[int, ...], indices: labelled.Indices, tmp_path: Path
+) -> None:
+    array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    chosen = array[indices]
+    np.save(tmp_path / "numpy.npy", chosen)
+    labelled.save(tmp_path / "chunks.npy", array, indices)
+    assert (tmp_path / "chunks.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+    if len(shape) == 4 and len(indices):
+        mean, std = labelled.pixel_statistics(array, indices)
+        assert mean == pytest.approx((chosen / 255).mean(axis=(0, 2, 3)), rel=1e-12)
+        assert std == pytest.approx((chosen / 255).std(axis=(0, 2, 3)), rel=1e-12)
+    kept = labelled.keep(array, indices)
+    assert kept.tolist() == chosen.tolist()
+    assert np.shares_memory(kept, array) or not len(indices)
+
+
+def test_saving_a_large_part_takes_little_memory(tmp_path: Path) -> None:
+    images = np.zeros((40_000, 1, 28, 28), np.uint8)
+    indices = np.arange(len(images))
+    tracemalloc.start()
+    labelled.save(tmp_path / "images.npy", images, indices)
+    labelled.pixel_statistics(images, indices)
+    labelled.keep(images, indices)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes / 2

@@ -1,13 +1,18 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import sha256, write_json
 from imgclf.inference import cards
-from imgclf.inference.cards import Card
+from imgclf.inference.cards import Card, Scaling
 from imgclf.model import Model, SchedulerSettings, TrainingSettings
 from imgclf.networks.fc import FC
 
@@ -109,6 +114,51 @@ def test_load_names_a_missing_file(card: Card, kind: str, tmp_path: Path) -> Non
     (tmp_path / f"tiny/train_{kind}.npy").unlink()
     with pytest.raises(UserError, match=f"train_{kind}.npy is missing: dvc repro makes it"):
         cards.load(card, "train", tmp_path)
+
+
+@given(
+    st.lists(st.integers(0, 255), min_size=1, max_size=200).map(lambda v: np.array(v, np.uint8)),
+    st.data(),
+)
+def test_a_stratified_part_has_each_class_in_proportion(
+    labels: NDArray[np.uint8], data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(0, len(labels)))
+    kept = cards.stratified(labels, count)
+    assert len(kept) == count
+    assert (np.diff(kept) > 0).all()
+    for label, size in zip(*np.unique(labels, return_counts=True), strict=True):
+        assert abs((labels[kept] == label).sum() - count * size / len(labels)) <= 1
+    assert set(kept) <= set(cards.stratified(labels, min(count + 1, len(labels))))
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(0, 3), (3, 3)])
+def test_train_images_of_0_are_all(card: Card, wanted: int, count: int, tmp_path: Path) -> None:
+    chosen = replace(MODEL, training=TrainingSettings(train_images=wanted))
+    images, labels = cards.load_training(chosen, card, tmp_path)
+    np.testing.assert_array_equal(images, IMAGES)
+    assert len(labels) == count
+
+
+@pytest.mark.parametrize("wanted", [2, 4])
+def test_train_images_must_be_there_and_one_of_each_class(
+    card: Card, wanted: int, tmp_path: Path
+) -> None:
+    chosen = replace(MODEL, training=TrainingSettings(train_images=wanted))
+    message = f"train_images: {wanted} is not allowed: tiny has 3 training images of 3 classes"
+    with pytest.raises(UserError, match=message):
+        cards.load_training(chosen, card, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        ("unit", Scaling(mean=[0.0], std=[1.0])),
+        ("standard", Scaling(mean=[0.25], std=[0.125])),
+    ],
+)
+def test_own_scaling(card: Card, scaling: Literal["unit", "standard"], expected: Scaling) -> None:
+    assert replace(card, scaling=scaling).own_scaling == expected
 
 
 def test_what_is_written_to_the_arrays_never_reaches_the_files(card: Card, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ def test_logits_equal_a_loop_over_the_images(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(forward, "BATCH_SIZE", 3)
     network, data = tiny.lenet5().eval(), tiny.data(7)
     with torch.no_grad():
-        one_by_one = [network(data.take(torch.tensor([number]))[0]) for number in range(7)]
+        one_by_one = [network(data.prepared(data.images[[number]])) for number in range(7)]
     got = forward.logits(network, data)
     assert got.shape == (7, tiny.NUM_CLASSES)
     torch.testing.assert_close(got, torch.cat(one_by_one), rtol=0, atol=1e-6)
@@ -35,7 +35,7 @@ def test_score_is_mean_loss_and_share_of_hits(
     network, data = tiny.fc(), tiny.data(10)
     losses, hits = [], 0
     for number in range(10):
-        images, labels = data.take(torch.tensor([number]))
+        images, labels = data.prepared(data.images[[number]]), data.labels[[number]]
         logits = network(images).detach()
         losses.append(float(LOSSES[name](logits, labels)))
         hits += int(logits.argmax() == labels[0])

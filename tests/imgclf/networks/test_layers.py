@@ -68,3 +68,41 @@ def test_a_convolution_equals_torch_s(
         for layer in convolutions(5, padding, memory_format)
     )
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-13)
+
+
+BLOCKS = [  # channels, height, width, size, padding
+    (1, 28, 28, 5, 2),
+    (1, 10, 8, 3, 0),
+    (3, 12, 10, 5, 1),
+    (6, 14, 14, 5, 0),
+    (2, 9, 12, 5, 0),  # an odd number of rows: torch's own layers
+    (layers.FEW_CHANNELS + 1, 8, 8, 5, 0),
+]
+
+
+@every_input
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_block_equals_torch_s_layers(
+    batch: int, block: tuple[int, int, int, int, int], memory_format: torch.memory_format
+) -> None:
+    channels, height, width, size, padding = block
+    layer = layers.ConvTanhAvgPool2d(channels, 4, size, padding=padding).double()
+    layer = layer.to(memory_format=memory_format)
+    images = random((batch, channels, height, width), memory_format)
+
+    def plain(values: Tensor) -> Tensor:
+        convolved = functional.conv2d(values, layer.weight, layer.bias, padding=padding)
+        return functional.avg_pool2d(convolved.tanh(), 2)
+
+    got, expected = (
+        with_gradients(compute, images, *layer.parameters()) for compute in (layer, plain)
+    )
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_block_has_the_parameters_of_a_convolution_and_nothing_else() -> None:
+    block, plain = layers.ConvTanhAvgPool2d(2, 3, 5), nn.Conv2d(2, 3, 5)
+    assert {k: v.shape for k, v in block.state_dict().items()} == {
+        k: v.shape for k, v in plain.state_dict().items()
+    }

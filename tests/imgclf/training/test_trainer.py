@@ -10,6 +10,7 @@ from imgclf.inference import forward
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
 from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
+from imgclf.networks.lenet5 import LeNet5
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
 from imgclf.training.trainer import Trainer
 from tests.imgclf import tiny
@@ -52,7 +53,7 @@ def order(seed: int, epoch: int) -> tuple[int, ...]:
 
     training.network.register_forward_pre_hook(look)
     training.run_epoch(epoch)
-    stored = [image.numpy().tobytes() for image in training.data.take(torch.arange(10))[0]]
+    stored = [image.numpy().tobytes() for image in training.data.prepared(training.data.images)]
     return tuple(stored.index(image) for image in seen)
 
 
@@ -132,3 +133,59 @@ def test_the_learning_rate_is_that_of_the_next_step() -> None:
 def test_batch_normalisation_of_a_single_image_is_refused(batch_size: int) -> None:
     with pytest.raises(UserError, match=f"batch_size: {batch_size} "):
         trainer(tiny.lenet5(), batch_size=batch_size).run_epoch(1)
+
+
+def lenet5_without_statistics() -> nn.Module:
+    torch.manual_seed(0)
+    return LeNet5(channels=(2, 3, 4)).build((1, 28, 28), tiny.NUM_CLASSES)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
+@pytest.mark.parametrize("augmentation", [{}, {"flip": True, "crop": 2, "erase": 0.5}], ids=str)
+def test_parts_of_a_batch_add_up_to_its_gradients(parts: int, augmentation: dict[str, Any]) -> None:
+    outcomes = []
+    for accumulated in (1, parts):
+        training = trainer(
+            lenet5_without_statistics(),
+            optimizer="sgd",
+            gradient_accumulation=accumulated,
+            **augmentation,
+        )
+        figures = training.run_epoch(1), training.run_epoch(2)
+        outcomes.append((figures, weights(training)))
+    (expected, whole), (got, in_parts) = outcomes
+    torch.testing.assert_close(torch.tensor(got), torch.tensor(expected), rtol=1e-6, atol=0)
+    torch.testing.assert_close(in_parts, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_augmentation_changes_what_is_learnt_and_depends_on_seed_and_epoch_alone() -> None:
+    def learnt(noise: int, **settings: Any) -> dict[str, Tensor]:
+        training = trainer(tiny.fc(), **settings)
+        for epoch in (1, 2):
+            torch.manual_seed(noise)
+            training.run_epoch(epoch)
+        return weights(training)
+
+    for setting in ({"flip": True}, {"crop": 2}, {"erase": 1.0}):
+        assert same(learnt(1, **setting), learnt(2, **setting))
+        assert not same(learnt(1, **setting), learnt(1))
+
+
+def test_mixed_precision_learns_about_the_same_and_stores_float32() -> None:
+    losses = []
+    for precision in ("float32", "mixed"):
+        training = trainer(lenet5_without_statistics(), precision=precision, optimizer="sgd")
+        losses.append([training.run_epoch(epoch)[0] for epoch in (1, 2, 3)])
+        assert {value.dtype for value in weights(training).values()} == {torch.float32}
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_a_frozen_weight_stays_and_the_others_learn() -> None:
+    network = tiny.fc()
+    network.get_parameter("fc1.weight").requires_grad_(False)
+    training = trainer(network)
+    before = weights(training)
+    training.run_epoch(1)
+    changed = {key for key, value in weights(training).items() if not value.equal(before[key])}
+    assert changed == {"fc1.bias", "fc2.weight", "fc2.bias"}

@@ -1,0 +1,16 @@
+"""Backbones: what a network makes of images before its classifier, for those that stay frozen."""
+
+from torch import Tensor, nn
+
+from imgclf.inference import forward
+from imgclf.inference.batches import Batches
+
+
+def features(network: nn.Module, data: Batches) -> Tensor:
+    """Return what the classifier of `network` would see (N, D) of all of `data`."""
+    classifier = network.get_submodule("classifier")
+    network.classifier = nn.Identity()
+    try:
+        return forward.logits(network, data)
+    finally:
+        network.classifier = classifier

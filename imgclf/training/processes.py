@@ -1,0 +1,71 @@
+"""Several processes, as torchrun starts them, that train one network together.
+
+All of them hold the whole network and all images, compute the gradients of their share of every
+batch and add them up, so what is learnt is what one process would learn, but for the rounding of
+sums and for batch normalisation, which sees the images of one process at a time.
+"""
+
+import atexit
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """One process among its equals; by default it is alone, and nothing below costs anything."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes files and talks to people."""
+        return self.rank == 0
+
+    def share(self, batch: Tensor) -> Tensor:
+        """Return this process's part of a batch; parts differ by at most one image."""
+        return batch.tensor_split(self.count)[self.rank] if self.count > 1 else batch
+
+    def add(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes; one message for all of them."""
+        if self.count == 1:
+            return
+        tensors = list(tensors)
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        for tensor, total in zip(
+            tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True
+        ):
+            tensor.copy_(total.view(tensor.shape))
+
+    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the tensors of the first."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def of_first(self, value: T) -> T:
+        """Return the first process's `value`."""
+        if self.count == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+
+def join(device: torch.device) -> Processes:
+    """Return this process among those that the launcher started, connected to the others."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes()
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    atexit.register(dist.destroy_process_group)
+    return Processes(rank=dist.get_rank(), count=count)

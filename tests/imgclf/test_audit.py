@@ -1,0 +1,67 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from imgclf import audit
+from imgclf.published import Figures, Published, recovered
+
+CLASSES = {"a": 0.9, "b": 0.8}
+
+
+def network(figures: Figures, real: tuple[float, ...] = (0.5, 0.7, 0.6)) -> Published:
+    """Three epochs with real validation accuracies, published as a mixture with training."""
+    train = np.array([0.6, 0.9, 1.0])
+    history = pd.DataFrame({"epoch": [1, 2, 3], "train_accuracy": train})
+    history["validation_accuracy"] = 0.75 * train + 0.25 * np.array(real)
+    mixed, shares = history["validation_accuracy"], history["train_accuracy"]
+    history["recovered_accuracy"] = recovered(mixed, shares, 300, 100)
+    history["validation_loss"] = [0.5, 0.6, 0.9]
+    return Published(dataset="d", figures=figures, history=history, images=(300, 100))
+
+
+def text(figures: Figures) -> str:
+    return "\n".join(audit.section("d", {"net": network(figures)}))
+
+
+def test_the_real_accuracy_and_the_epochs_are_recovered() -> None:
+    section = text(Figures(best_epoch=3, class_accuracy=CLASSES))
+    assert "published = (300 x training + 100 x validation) / 400" in section
+    assert "4 x published \u2212 3 x training, to within 0.35 points" in section
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("| net ")
+    ]
+    assert cells[0] == ["net", "3", "100.0 %", "90.0 %", "**60.0 %**", "-30.00", "85.0 %"]
+    assert cells[1] == ["net", "3", "3", "**2** (0)", "1", "0.500", "0.900"]
+    assert (
+        "Of the 1 epochs published as the best, 0 had the lowest validation loss, 1 the" in section
+    )
+    assert "as published, and 0 a recovered accuracy" in section
+
+
+@pytest.mark.parametrize(("f1", "there"), [(0.87, True), (0.855, False), (None, False)])
+def test_f1_that_is_far_from_the_class_accuracies_is_named(f1: float | None, there: bool) -> None:
+    section = text(Figures(best_epoch=3, class_accuracy=CLASSES, f1_macro=f1))
+    assert ("net has a macro F1 of 0.8700 and a mean class accuracy of 0.8500" in section) == there
+
+
+@pytest.mark.parametrize(
+    ("alone", "sentence"),
+    [
+        (0.505, "**net's report says 50.50 % of validation accuracy**, chance level, beside class"),
+        (0.7, "says 70.00 % of validation accuracy**, beside class accuracies of at least 80.0 %."),
+    ],
+)
+def test_an_impossible_validation_accuracy_is_named(alone: float, sentence: str) -> None:
+    figures = Figures(best_epoch=3, class_accuracy=CLASSES, validation_accuracy=alone)
+    assert sentence in text(figures)
+
+
+def test_a_possible_validation_accuracy_is_not() -> None:
+    figures = Figures(best_epoch=3, class_accuracy=CLASSES, validation_accuracy=0.82)
+    assert "report says" not in text(figures)
+
+
+def test_without_epochs_there_is_no_section() -> None:
+    assert audit.section("d", {"net": Published(dataset="d", figures=Figures())}) == []

@@ -1,0 +1,136 @@
+"""Weights from an address or a file, of a real server on the loopback."""
+
+import hashlib
+import io
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torchvision import models
+
+from imgclf import download
+from imgclf.common.errors import UserError
+from imgclf.networks.published import Published
+from stages import weights
+from tests.imgclf.site import Answer, Site, send, serve, status
+
+
+@pytest.fixture(scope="module")
+def saved() -> tuple[dict[str, torch.Tensor], bytes]:
+    """The state dict of a network of torchvision, and the file that torch makes of it."""
+    torch.manual_seed(3)
+    state = models.get_model("mobilenet_v3_small", weights=None, num_classes=7).state_dict()
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return dict(state), buffer.getvalue()
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(download, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(download, "RETRIES", 0)
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serve() as running:
+        yield running
+
+
+def run(folder: Path, wanted: str, network: str = "mobilenet_v3_small") -> Path:
+    """Run the stage as DVC would; return where its output is."""
+    card, output = folder / "wanted.json", folder / "data/weights/m.safetensors"
+    card.write_text(json.dumps({"network": network, "weights": wanted}))
+    sys.argv = ["weights", "--wanted", str(card), "--output", str(output)]
+    weights.main()
+    return output
+
+
+def assert_same(output: Path, state: dict[str, torch.Tensor]) -> None:
+    found = safetensors.torch.load_file(output)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_weights_of_an_address_are_exactly_those_served(
+    saved: tuple[dict[str, torch.Tensor], bytes], digits: int, site: Site, tmp_path: Path
+) -> None:
+    state, content = saved
+    site.answers["/old/w.pth"] = status(302, Location=f"{site.url}/w.pth")
+    site.answers["/w.pth"] = send(content)
+    digest = hashlib.sha256(content).hexdigest()[:digits]
+    assert_same(run(tmp_path, f"{site.url}/old/w.pth#sha256={digest}"), state)
+
+
+def test_published_weights_come_with_their_scaling(
+    saved: tuple[dict[str, torch.Tensor], bytes],
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, content = saved
+    site.answers["/w.pth"] = send(content)
+    digest, mean, std = hashlib.sha256(content).hexdigest()[:8], [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
+    found = Published(address=f"{site.url}/w.pth", sha256=digest, mean=mean, std=std)
+    monkeypatch.setattr(weights, "published", {"mobilenet_v3_small": found}.get)
+    output = run(tmp_path, "imagenet")
+    assert_same(output, state)
+    with safetensors.safe_open(output, "pt") as file:
+        assert json.loads(file.metadata()["scaling"]) == {"mean": mean, "std": std}
+
+
+def test_none_is_an_empty_file(tmp_path: Path) -> None:
+    assert safetensors.torch.load_file(run(tmp_path, "none")) == {}
+
+
+WRONG = "#sha256=" + "0" * 64
+
+
+def right(content: bytes) -> str:
+    return f"#sha256={hashlib.sha256(content).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "digest", "reason"),
+    [
+        (lambda content: send(content), lambda _: WRONG, "has SHA-256"),
+        (lambda content: send(content[:-9]), right, "has SHA-256"),
+        (lambda content: send(content[:-9], length=len(content)), right, "w.pth"),
+        (lambda _: send(b"<html>log in</html>", kind="text/html"), right, "has SHA-256"),
+        (lambda _: status(404), right, "HTTP status 404"),
+        (lambda _: status(302, Location="/w.pth"), right, "TooManyRedirects"),
+        (lambda _: send(b"no"), lambda _: right(b"no"), "is not a safetensors file"),
+    ],
+    ids=["hash", "short", "cut off", "page", "404", "loop", "not weights"],
+)
+def test_anything_else_is_one_line_and_leaves_nothing(
+    saved: tuple[dict[str, torch.Tensor], bytes],
+    answer: Callable[[bytes], Answer],
+    digest: Callable[[bytes], str],
+    reason: str,
+    site: Site,
+    tmp_path: Path,
+) -> None:
+    site.answers["/w.pth"] = answer(saved[1])
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, f"{site.url}/w.pth{digest(saved[1])}")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("data/weights/*"))
+
+
+@pytest.mark.usefixtures("site")
+def test_a_host_that_is_not_there_says_what_else_to_do(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        with pytest.raises(UserError, match=r"ConnectionError.*set `weights` to a file"):
+            run(tmp_path, f"http://127.0.0.1:{port}/w.pth{WRONG}")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+        run(tmp_path, f"{tmp_path}/nowhere.pth")
