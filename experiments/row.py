@@ -87,8 +87,12 @@ def run(place: Place, row: Row, environment: Mapping[str, str] | None = None) ->
 
 
 def prepare(place: Place, row: Row) -> Outcome:
-    """Put the data of a row where rows find them, so that they do not all fetch them."""
-    return _in_clone(place, row, f"data-{row.dataset}", "assign", {}, bring_back=False)
+    """Put the data of a row where rows find them, so that they do not all fetch them.
+
+    With a remote also the weights it starts from, as workers may reach nothing else.
+    """
+    target = f"weights@{row.model}" if place.remote else "assign"
+    return _in_clone(place, row, f"data-{row.dataset}", target, {}, bring_back=False)
 
 
 def _in_clone(

@@ -169,7 +169,7 @@ def _outcomes(
         tqdm(total=len(missing), unit="row", dynamic_ncols=True, disable=not terminal) as bar,
     ):
         if here.remote or min(resources.jobs, len(missing)) > 1:
-            for r in {r.data_key: r for r in missing}.values():
+            for r in {(r.data_key, here.remote and r.model): r for r in missing}.values():
                 outcome = row.prepare(here, r)
                 if outcome.error:
                     raise UserError(f"the data of {r.name} could not be made:\n{outcome.error}")

@@ -30,7 +30,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_project(folder)
     use_digits(folder, epochs=1)
     add_study(folder, "small", STUDY)
-    run(folder, "python", "-m", "experiments.study", "small")
+    run(folder, "python", "-m", "experiments.study", "small", "--jobs", "2")
     return folder
 
 
@@ -49,7 +49,8 @@ def test_a_study_on_a_cluster_is_that_of_one_machine(
         assert results(project, "small") == results(here, "small")
         assert logs(tmp_path) == {"one": 1, "two": 1}
         log = (project / ".studies/logs/small-s0.log").read_text()
-        assert "Stage 'fetch@digits' is cached - skipping run" in log
+        for stage in ("fetch@digits", "normalise@digits", "weights@fc"):
+            assert f"Stage '{stage}' is cached - skipping run" in log
 
         # A cluster says who has a GPU: the second worker alone.
         place = Place(git="/none", commit="0" * 40, folder=WORKERS, cache=WORKERS / "cache")
