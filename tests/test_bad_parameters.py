@@ -6,38 +6,33 @@ import pytest
 
 from tests.project import copy_project, edit_params, run
 
-NAN, INF = float("nan"), float("inf")
+NAN = float("nan")
 
 BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("lr", 0, "lr: 0 is not allowed: should be greater than 0"),
     ("lr", -0.1, "lr: -0.1 is not allowed: should be greater than 0"),
     ("lr", "fast", "lr: 'fast' is not allowed: should be a valid number"),
-    ("lr", None, "lr: None is not allowed: should be a valid number"),
-    ("lr", True, "lr: True is not allowed: should be a valid number"),
     ("lr", NAN, "lr: nan is not allowed: should be a finite number"),
-    ("lr", INF, "lr: inf is not allowed: should be a finite number"),
     ("lr", [0.1, 0.2], "lr: [0.1, 0.2] is not allowed: should be a valid number"),
     ("epochs", 0, "epochs: 0 is not allowed: should be greater than or equal to 1"),
     ("epochs", 2.5, "epochs: 2.5 is not allowed: should be a valid integer"),
-    ("epochs", "20", "epochs: '20' is not allowed: should be a valid integer"),
-    ("epochs", True, "epochs: True is not allowed: should be a valid integer"),
     ("batch_size", -1, "batch_size: -1 is not allowed: should be greater than or equal to 1"),
-    ("batch_size", 1e3, "batch_size: 1000.0 is not allowed: should be a valid integer"),
     ("seed", -1, "seed: -1 is not allowed: should be greater than or equal to 0"),
-    ("seed", 2**32, "seed: 4294967296 is not allowed: should be less than 4294967296"),
     ("threads", 0, "threads: 0 is not allowed: should be greater than or equal to 1"),
-    ("momentum", 1, "momentum: 1 is not allowed: should be less than 1"),
-    ("weight_decay", -1e-4, "weight_decay: -0.0001 is not allowed"),
     ("optimizer", "Adam", "optimizer: 'Adam' is not allowed: should be 'adam', 'sgd' or 'rmsprop'"),
     ("loss", "nll", "loss: 'nll' is not allowed: should be 'cross_entropy', 'mse' or"),
     ("select", "first", "select: 'first' is not allowed: should be 'best' or 'last'"),
     ("device", "gpu", "device: 'gpu' is not allowed: should be 'auto', 'cpu', 'cuda' or 'mps'"),
-    ("device", 0, "device: 0 is not allowed"),
     ("scheduler.name", "steps", "scheduler.name: 'steps' is not allowed: should be 'none', 'step'"),
-    ("scheduler.step_size", 0, "scheduler.step_size: 0 is not allowed"),
     ("scheduler.gamma", 1.5, "scheduler.gamma: 1.5 is not allowed: should be less than or equal"),
     ("scheduler.warmup", 5, "scheduler: 'warmup' is unknown. Allowed: gamma, name, step_size"),
     ("scheduler", "step", "scheduler: 'step' is not allowed: should be a mapping"),
+    (
+        "freeze",
+        "backbone",
+        "zoo.fc.freeze: 'backbone' is not allowed: network 'fc' has no classifi",
+    ),
+    ("launcher", "", "launcher: '' is not a command, such as python or torchrun"),
     ("learning_rate", 0.1, "parameters: 'learning_rate' is unknown"),
     ("batchsize", 10, "parameters: 'batchsize' is unknown. Did you mean 'batch_size'?"),
     ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits"),
@@ -50,9 +45,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("data.cifar10_jpeg.image_size", 0, "data.cifar10_jpeg.image_size: 0 is not allowed"),
     ("data.cifar10_jpeg.channels", 2, "data.cifar10_jpeg.channels: 2 is not allowed: should be 1"),
     ("data.digits.validation_images", -5, "data.digits.validation_images: -5 is not allowed"),
-    ("data.digits.split_seed", 0.5, "data.digits.split_seed: 0.5 is not allowed"),
     ("data.digits.scaling", "minmax", "data.digits.scaling: 'minmax' is not allowed: should be"),
-    ("data.digits.mirror", 7, "data.digits.mirror: 7 is not allowed: should be a valid string"),
     ("data.digits.url", "x", "data.digits: 'url' is unknown. Allowed: mirror, scaling,"),
     (
         "data.fashion_mnist.validation_images",
@@ -60,8 +53,6 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
         "select: 'best' needs validation images, and data.fashion_mnist.validation_images is 0",
     ),
     ("zoo.fc", None, "zoo.fc: None is not a mapping of keys to values"),
-    ("zoo.fc.hidden", 0, "zoo.fc.hidden: 0 is not allowed: should be greater than or equal to 1"),
-    ("zoo.fc.activation", "relu", "zoo.fc: 'activation' is unknown"),
     ("zoo.fc.network", "mlp", "zoo.fc.network: 'mlp' is unknown. Allowed: alexnet, "),
     (
         "zoo.fc.dataset",
@@ -71,10 +62,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("zoo.fc.lr", "1e-3x", "zoo.fc.lr: '1e-3x' is not allowed: should be a valid number"),
     ("zoo.lenet5.activation", "gelu", "zoo.lenet5.activation: 'gelu' is not allowed: should be"),
     ("zoo.lenet5.channels", [6, 16], "zoo.lenet5.channels.2: is missing"),
-    ("zoo.lenet5.channels", [6, 0, 120], "zoo.lenet5.channels.1: 0 is not allowed"),
-    ("zoo.lenet5.channels", [1, 2, 3, 4], "zoo.lenet5.channels: [1, 2, 3, 4] is not allowed"),
     ("zoo.lenet5.batchnorm", "yes", "zoo.lenet5.batchnorm: 'yes' is not allowed: should be a val"),
-    ("zoo.lenet5.dropout", 0.3, "zoo.lenet5.dropout: 0.3 is not allowed: should be a valid bool"),
     ("zoo.lenet5_tuned.pooling", "mean", "zoo.lenet5_tuned.pooling: 'mean' is not allowed: shou"),
 ]
 
