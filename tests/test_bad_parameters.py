@@ -10,10 +10,8 @@ NAN = float("nan")
 
 BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("lr", 0, "lr: 0 is not allowed: should be greater than 0"),
-    ("lr", -0.1, "lr: -0.1 is not allowed: should be greater than 0"),
     ("lr", "fast", "lr: 'fast' is not allowed: should be a valid number"),
     ("lr", NAN, "lr: nan is not allowed: should be a finite number"),
-    ("lr", [0.1, 0.2], "lr: [0.1, 0.2] is not allowed: should be a valid number"),
     ("epochs", 0, "epochs: 0 is not allowed: should be greater than or equal to 1"),
     ("epochs", 2.5, "epochs: 2.5 is not allowed: should be a valid integer"),
     ("batch_size", -1, "batch_size: -1 is not allowed: should be greater than or equal to 1"),
@@ -24,7 +22,6 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("select", "first", "select: 'first' is not allowed: should be 'best' or 'last'"),
     ("device", "gpu", "device: 'gpu' is not allowed: should be 'auto', 'cpu', 'cuda' or 'mps'"),
     ("scheduler.name", "steps", "scheduler.name: 'steps' is not allowed: should be 'none', 'step'"),
-    ("scheduler.gamma", 1.5, "scheduler.gamma: 1.5 is not allowed: should be less than or equal"),
     ("scheduler.warmup", 5, "scheduler: 'warmup' is unknown. Allowed: gamma, name, step_size"),
     ("scheduler", "step", "scheduler: 'step' is not allowed: should be a mapping"),
     (
@@ -34,7 +31,6 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ),
     ("launcher", "", "launcher: '' is not a command, such as python or torchrun"),
     ("learning_rate", 0.1, "parameters: 'learning_rate' is unknown"),
-    ("batchsize", 10, "parameters: 'batchsize' is unknown. Did you mean 'batch_size'?"),
     ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits"),
     ("datasets", ["digits"], "zoo.fc.dataset: 'fashion_mnist' is not in datasets ['digits']"),
     ("models", ["fc", "fc"], "models: ['fc', 'fc'] names one of them twice"),
@@ -62,7 +58,6 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("zoo.fc.lr", "1e-3x", "zoo.fc.lr: '1e-3x' is not allowed: should be a valid number"),
     ("zoo.lenet5.activation", "gelu", "zoo.lenet5.activation: 'gelu' is not allowed: should be"),
     ("zoo.lenet5.channels", [6, 16], "zoo.lenet5.channels.2: is missing"),
-    ("zoo.lenet5.batchnorm", "yes", "zoo.lenet5.batchnorm: 'yes' is not allowed: should be a val"),
     ("zoo.lenet5_tuned.pooling", "mean", "zoo.lenet5_tuned.pooling: 'mean' is not allowed: shou"),
 ]
 
