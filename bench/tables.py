@@ -83,7 +83,7 @@ def page(measured: Measured, tried: str) -> str:
                 table(models),
                 "Peak memory by the number of training images (28x28):",
                 table(images),
-                "A row of a study, one after the other, with a training that takes a second:",
+                "A row of a study, two at a time, with a training that takes a second:",
                 table(rows),
                 tried.strip(),
             ]
