@@ -2,7 +2,7 @@
 
     make bench
 
-Takes about an hour; nothing else should run meanwhile. What was measured is kept in
+Takes about 40 minutes on 2 cores; nothing else should run meanwhile. What was measured is kept in
 bench/results.json as it comes, so that one section can be measured again (`python -m bench images`)
 and the page be written again without measuring (`python -m bench --again`).
 """
@@ -18,7 +18,7 @@ from typing import Any
 from bench import compare, pipeline, tables
 
 FOLDER = Path("bench")
-ROUNDS = 5
+ROUNDS = 3
 SECTIONS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "compare": lambda: compare.rows(ROUNDS),
     "start_up": lambda: pipeline.start_up(ROUNDS),

@@ -113,7 +113,8 @@ def _study(project: Path, seeds: Iterable[int], epochs: int, jobs: int) -> float
 def _usual(project: Path, epochs: int) -> float:
     """Return the seconds of the usual loop: so many epochs of training and validation."""
     _, card = cards.read(project / "data/assigned/lenet5.json")
-    transform = transforms.Compose([transforms.ToTensor()])
+    scale = transforms.Normalize(card.mean, card.std)
+    transform = transforms.Compose([transforms.ToTensor(), scale])
     parts: tuple[cards.Part, ...] = ("train", "validation")
     train, validation = (
         reference.ImageDataset(*cards.load(card, part, project / "data/normalised"), transform)
