@@ -1,7 +1,6 @@
 """What the pipeline costs beside its trainings: start-up, nothing to do, growth, memory."""
 
 import os
-import resource
 import shutil
 import struct
 import subprocess
@@ -17,6 +16,8 @@ from ruamel.yaml import YAML
 from safetensors.numpy import save
 
 ROOT = Path(__file__).parents[1]
+STAGES_OF_A_MODEL = 4
+"""weights, features, train and evaluate"""
 STAGES = tuple(path.stem for path in sorted((ROOT / "stages").glob("[!_]*.py")))
 Row = dict[str, Any]
 
@@ -36,18 +37,19 @@ def default_pipeline() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         clone = Path(folder) / "clone"
         _run(["git", "clone", "--quiet", str(ROOT), str(clone)], ROOT)
-        first = _seconds(["dvc", "repro", "--quiet"], clone)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        before = time.perf_counter()
+        peak = _peak(["dvc", "repro", "--quiet"], clone)
+        first = time.perf_counter() - before
         again = median(_seconds(["dvc", "repro", "--quiet"], clone) for _ in range(5))
     return [
         {"what": "`dvc repro` in a fresh clone", "seconds": first},
-        {"what": "peak memory of it, in GB", "seconds": peak / 1e9},
+        {"what": "peak memory of it, in GB", "seconds": peak},
         {"what": "`dvc repro` with nothing to do", "seconds": again},
     ]
 
 
 def growth_in_models(counts: tuple[int, ...], rounds: int) -> list[Row]:
-    """Return `dvc repro` with nothing to do, for so many models and for as many plain stages."""
+    """Return `dvc repro` with nothing to do, for so many models and as many plain stages."""
     rows = []
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -98,21 +100,24 @@ def _outputs(stage: dict[str, Any]) -> list[str]:
 
 
 def _plain_stages(folder: Path, count: int, params: Path) -> None:
-    """Make a pipeline of two stages for each model: a parameter, a dependency and an output."""
+    """Make a pipeline of as many stages a model, each with a dependency and an output."""
     folder.mkdir()
     _run(["git", "init", "--quiet"], folder)
     _run(["dvc", "init", "--quiet"], folder)
     shutil.copy(params, folder / "params.yaml")
-    stages: dict[str, dict[str, Any]] = {
-        "train": {"cmd": "true", "params": ["zoo.${item.model}"], "outs": ["a-${item.model}"]},
-        "evaluate": {"cmd": "true", "deps": ["a-${item.model}"], "outs": ["b-${item.model}"]},
-    }
-    for stage in stages.values():
-        stage["matrix"] = {"model": "${models}"}
+    stages: dict[str, dict[str, Any]] = {}
+    for number in range(STAGES_OF_A_MODEL):
+        stages[f"stage{number}"] = {
+            "matrix": {"model": "${models}"},
+            "cmd": "true",
+            "deps": [f"{number - 1}-${{item.model}}"] if number else [],
+            "outs": [f"{number}-${{item.model}}"],
+        }
+    stages["stage0"]["params"] = ["zoo.${item.model}"]
     YAML().dump({"stages": stages}, folder / "dvc.yaml")
-    for number in range(count):
-        for kind in "ab":
-            (folder / f"{kind}-fc{number}").write_text(f"{kind}{number}")
+    for model in range(count):
+        for number in range(STAGES_OF_A_MODEL):
+            (folder / f"{number}-fc{model}").write_text(f"{number} of {model}")
     _run(["dvc", "commit", "--quiet", "--force"], folder)
 
 
@@ -163,9 +168,9 @@ def growth_in_images(counts: tuple[int, ...]) -> list[Row]:
                 f"--{kind} {work}/{kind}"
                 for kind in ("weights", "metrics", "history", "record", "checkpoints")
             )
-            row: Row = {"images": count, "normalise_gb": _peak(normalise)}
-            _peak(assign)
-            row["train_gb"] = _peak(train)
+            row: Row = {"images": count, "normalise_gb": _peak(_module(normalise), ROOT)}
+            _peak(_module(assign), ROOT)
+            row["train_gb"] = _peak(_module(train), ROOT)
         rows.append(row)
     return rows
 
@@ -181,20 +186,18 @@ def _write_images(folder: Path, count: int) -> None:
             (folder / f"{part}-{name}-ubyte").write_bytes(header + values.tobytes())
 
 
-def _peak(module: str) -> float:
-    """Return the peak memory, in GB, of `python -m` with these arguments."""
+def _module(arguments: str) -> list[str]:
+    return [sys.executable, "-m", *arguments.split()]
+
+
+def _peak(command: list[str], folder: Path) -> float:
+    """Return the peak memory, in GB, of the largest process that a command starts."""
     code = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9)"
     )
-    command = [sys.executable, "-c", code, sys.executable, "-m", *module.split()]
-    done = subprocess.run(  # noqa: S603 - written above
-        command, cwd=ROOT, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise SystemExit(f"{module} failed:\n{done.stderr}")
-    return float(done.stdout)
+    return float(_run([sys.executable, "-c", code, *command], folder))
 
 
 def _seconds(command: list[str], folder: Path) -> float:
@@ -203,7 +206,7 @@ def _seconds(command: list[str], folder: Path) -> float:
     return time.perf_counter() - before
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path) -> str:
     done = subprocess.run(  # noqa: S603 - every command is written above
         command,
         cwd=folder,
@@ -214,3 +217,4 @@ def _run(command: list[str], folder: Path) -> None:
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
