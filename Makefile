@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test setup study studies verify bench audit lock clean
+.PHONY: reproduce test types pytest setup study studies verify bench audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -11,7 +11,12 @@ reproduce: setup
 test: setup
 	ruff check .
 	ruff format --check .
+	$(MAKE) --no-print-directory --jobs 2 types pytest
+
+types: setup
 	mypy
+
+pytest: setup
 	pytest -n auto
 
 # Train MODEL again in a clone and compare hashes with the landed results.

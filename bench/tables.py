@@ -101,12 +101,14 @@ def draw_growth(measured: Measured) -> Figure:
         one, two, three = figure.subplots(1, 3)
         one.plot(models["models"], models["plain_s"], "o-", color="#7f7f7f", label="plain stages")
         one.plot(models["models"], models["ours_s"], "o-", label="this pipeline")
-        one.set(xlabel="models", ylabel="seconds", title="nothing to do", ylim=(0, None))
+        one.set(xlabel="models", ylabel="seconds", title="nothing to do")
         for stage in ("normalise", "train"):
             two.plot(images["images"] / 1000, images[f"{stage}_gb"], "o-", label=stage)
-        two.set(xlabel="thousand images", ylabel="GB", title="peak memory", ylim=(0, None))
+        two.set(xlabel="thousand images", ylabel="GB", title="peak memory")
         three.plot(rows["rows"], rows["seconds_a_row"], "o-")
-        three.set(xlabel="rows", ylabel="seconds a row", title="a study", ylim=(0, None))
+        three.set(xlabel="rows", ylabel="seconds a row", title="a study")
         for axes in (one, two):
             axes.legend(frameon=False)
+        for axes in (one, two, three):
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
     return figure

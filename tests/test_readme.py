@@ -17,6 +17,12 @@ def test_the_summary_is_that_of_the_results() -> None:
     assert table.replace("](#", "](results.md#") in README
 
 
+def test_the_speed_is_that_of_the_benchmark() -> None:
+    page = (ROOT / "bench/results.md").read_text("utf-8")
+    table = page.partition("## Against the usual loop\n")[2].partition("\n\n| ")[2]
+    assert "| " + table.partition("\n\n")[0] in README
+
+
 def test_the_graph_is_that_of_the_pipeline() -> None:
     graph = run(ROOT, "dvc", "dag", "--mermaid").stdout.strip().replace("\t", "    ")
     assert graph in README

@@ -21,7 +21,8 @@ def test_both_sides_do_the_same_work(name: str) -> None:
     )
     changes: dict[str, Any] = {"images": 120, "batch_size": 20}
     if shape[1] == 3:
-        changes |= {"images": 80, "image_size": 64, "workers": 0}
+        # Dropout differs on either side: of MobileNetV2, with 40 images by more than the tolerance.
+        changes |= {"images": 40 if "alexnet" in name else 80, "image_size": 64, "workers": 0}
     known = {field.name for field in fields(case)}
     small = {key: value for key, value in changes.items() if key in known}
     case = replace(case, source=lambda: made_up, **small)

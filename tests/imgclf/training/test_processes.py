@@ -21,7 +21,7 @@ from imgclf.training.processes import Processes
 from tests.closure import ROOT
 
 # The last batch is a single image: there is none for the second process.
-SETTINGS = {"epochs": 60, "batch_size": 50, "optimizer": "sgd", "lr": 0.05, "momentum": 0.5}
+SETTINGS = {"epochs": 30, "batch_size": 50, "optimizer": "sgd", "lr": 0.05, "momentum": 0.5}
 IMAGES = {"train": 301, "validation": 60}
 
 
@@ -109,7 +109,7 @@ def test_two_processes_learn_what_one_learns_and_go_on_when_killed(
     process.communicate()
     assert not (two / "weights").exists()
     printed = train(TWO, inputs, two)
-    assert printed.count("going on after epoch") == printed.count("epoch 60/60") == 1
+    assert printed.count("going on after epoch") == printed.count("epoch 30/30") == 1
 
     train("", inputs, one)
     expected, got = (pd.read_csv(io.StringIO((f / "history").read_text())) for f in (one, two))
