@@ -108,7 +108,12 @@ def study_section(
 
 def _about(results: StudyResults) -> list[str]:
     fixed = [f"`{key}` {show(value)}" for key, value in results.study.fixed.items()]
-    return [f"In every run, {listed(fixed)}."] if fixed else []
+    where = (
+        "Unless its own parameters say otherwise, in each run"
+        if results.study.cases
+        else "In every run"
+    )
+    return [f"{where}, {listed(fixed)}."] if fixed else []
 
 
 def _sentence(text: str) -> str:
