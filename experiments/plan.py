@@ -20,7 +20,7 @@ from imgclf import params
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
-from imgclf.study import Study, parse
+from imgclf.study import Study, parse, with_fixed
 
 FOLDER = Path("studies")
 CODE_OF = ("fetch", "normalise", "weights", "features", "train", "evaluate")
@@ -60,15 +60,15 @@ def ordinary() -> list[str]:
     return [name for name in names() if not load(name).needs]
 
 
-def load(name: str) -> Study:
-    """Read studies/NAME.yaml; raise `UserError` for the first thing amiss."""
+def load(name: str, changes: Mapping[str, object] | None = None) -> Study:
+    """Read studies/NAME.yaml, with `changes` in every run; raise `UserError` for what is amiss."""
     if name not in names():
         raise settings.unknown("study", name, names())
     path = FOLDER / f"{name}.yaml"
     if not _NAME.fullmatch(name):
         raise UserError(f"{path}: a study's name is letters, digits, underscores and dots")
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return with_fixed(parse(path.read_text(encoding="utf-8")), changes or {})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

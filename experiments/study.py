@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -44,8 +43,7 @@ def main() -> None:
     if not names:
         raise UserError(f"study: name one or more of {', '.join(plan.names())}")
     more = options.parameters(args)
-    studies = {name: plan.load(name) for name in names}
-    studies = {name: replace(each, fixed=each.fixed | more) for name, each in studies.items()}
+    studies = {name: plan.load(name, more) for name in names}
     repository = Path.cwd()
     engine, resources = options.engine(args)
     _refuse_changes(repository)

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -51,7 +53,16 @@ class Study:
 
 def parse(text: str) -> Study:
     """Return the study in the YAML `text`; raise `UserError` for the first thing amiss."""
-    study = settings.read(Study, settings.parse(text), "")
+    return _checked(settings.read(Study, settings.parse(text), ""))
+
+
+def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
+    """Return the study with more parameters of every run; raise `UserError` as `parse` does."""
+    values = asdict(study) | {"fixed": {**study.fixed, **changes}}
+    return _checked(settings.read(Study, values, ""))
+
+
+def _checked(study: Study) -> Study:
     if study.varies and study.cases:
         raise UserError("give varies or cases, not both")
     for key in itertools.chain(study.fixed, study.varies, *study.cases):

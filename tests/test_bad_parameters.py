@@ -1,5 +1,6 @@
-"""Bad parameters, through the command of a user: one line, a non-zero exit, nothing lost."""
+"""Bad parameters, through the commands of a user: one line, a non-zero exit, nothing lost."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,25 +11,8 @@ NAN = float("nan")
 
 BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("lr", 0, "lr: 0 is not allowed: should be greater than 0"),
-    ("lr", "fast", "lr: 'fast' is not allowed: should be a valid number"),
-    ("lr", NAN, "lr: nan is not allowed: should be a finite number"),
-    ("epochs", 0, "epochs: 0 is not allowed: should be greater than or equal to 1"),
-    ("epochs", 2.5, "epochs: 2.5 is not allowed: should be a valid integer"),
-    ("batch_size", -1, "batch_size: -1 is not allowed: should be greater than or equal to 1"),
     ("seed", -1, "seed: -1 is not allowed: should be greater than or equal to 0"),
-    ("threads", 0, "threads: 0 is not allowed: should be greater than or equal to 1"),
-    ("optimizer", "Adam", "optimizer: 'Adam' is not allowed: should be 'adam', 'sgd' or 'rmsprop'"),
-    ("loss", "nll", "loss: 'nll' is not allowed: should be 'cross_entropy', 'mse' or"),
-    ("select", "first", "select: 'first' is not allowed: should be 'best' or 'last'"),
-    ("device", "gpu", "device: 'gpu' is not allowed: should be 'auto', 'cpu', 'cuda' or 'mps'"),
-    ("scheduler.name", "steps", "scheduler.name: 'steps' is not allowed: should be 'none', 'step'"),
-    ("scheduler.warmup", 5, "scheduler: 'warmup' is unknown. Allowed: gamma, name, step_size"),
     ("scheduler", "step", "scheduler: 'step' is not allowed: should be a mapping"),
-    (
-        "freeze",
-        "backbone",
-        "zoo.fc.freeze: 'backbone' is not allowed: network 'fc' has no classifi",
-    ),
     ("launcher", "", "launcher: '' is not a command, such as python or torchrun"),
     ("learning_rate", 0.1, "parameters: 'learning_rate' is unknown"),
     ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits"),
@@ -36,6 +20,12 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("models", ["fc", "fc"], "models: ['fc', 'fc'] names one of them twice"),
     ("models", ["lenet"], "models: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: alexnet, "),
     ("datasets", ["fashion_mnist", "cifar10_jpeg"], "data.cifar10_jpeg.path: '' is not allowed"),
+    (
+        "data.fashion_mnist.validation_images",
+        0,
+        "select: 'best' needs validation images, and data.fashion_mnist.validation_images is 0",
+    ),
+    ("zoo.fc", None, "zoo.fc: None is not a mapping of keys to values"),
     ("data.mnist", {}, "data.mnist.source: 'mnist' is unknown. Allowed: cifar10, digits, fash"),
     ("data.digits.source", "digit", "data.digits.source: 'digit' is unknown. Did you mean 'digi"),
     ("data.cifar10_jpeg.image_size", 0, "data.cifar10_jpeg.image_size: 0 is not allowed"),
@@ -43,12 +33,27 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("data.digits.validation_images", -5, "data.digits.validation_images: -5 is not allowed"),
     ("data.digits.scaling", "minmax", "data.digits.scaling: 'minmax' is not allowed: should be"),
     ("data.digits.url", "x", "data.digits: 'url' is unknown. Allowed: mirror, scaling,"),
+]
+"""In params.yaml."""
+
+BAD_CHANGES: list[tuple[str, object, str]] = [
+    ("lr", "fast", "lr: 'fast' is not allowed: should be a valid number"),
+    ("lr", NAN, "fixed.lr: nan is not allowed: should be a number, a string, true, false or"),
+    ("epochs", 0, "epochs: 0 is not allowed: should be greater than or equal to 1"),
+    ("epochs", 2.5, "epochs: 2.5 is not allowed: should be a valid integer"),
+    ("batch_size", -1, "batch_size: -1 is not allowed: should be greater than or equal to 1"),
+    ("threads", 0, "threads: 0 is not allowed: should be greater than or equal to 1"),
+    ("optimizer", "Adam", "optimizer: 'Adam' is not allowed: should be 'adam', 'sgd' or 'rmsprop'"),
+    ("loss", "nll", "loss: 'nll' is not allowed: should be 'cross_entropy', 'mse' or"),
+    ("select", "first", "select: 'first' is not allowed: should be 'best' or 'last'"),
+    ("device", "gpu", "device: 'gpu' is not allowed: should be 'auto', 'cpu', 'cuda' or 'mps'"),
+    ("scheduler.name", "steps", "scheduler.name: 'steps' is not allowed: should be 'none', 'step'"),
+    ("scheduler.warmup", 5, "scheduler: 'warmup' is unknown. Allowed: gamma, name, step_size"),
     (
-        "data.fashion_mnist.validation_images",
-        0,
-        "select: 'best' needs validation images, and data.fashion_mnist.validation_images is 0",
+        "freeze",
+        "backbone",
+        "freeze: 'backbone' is not allowed: network 'lenet5' has no classifi",
     ),
-    ("zoo.fc", None, "zoo.fc: None is not a mapping of keys to values"),
     ("zoo.fc.network", "mlp", "zoo.fc.network: 'mlp' is unknown. Allowed: alexnet, "),
     (
         "zoo.fc.dataset",
@@ -60,6 +65,7 @@ BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("zoo.lenet5.channels", [6, 16], "zoo.lenet5.channels.2: is missing"),
     ("zoo.lenet5_tuned.pooling", "mean", "zoo.lenet5_tuned.pooling: 'mean' is not allowed: shou"),
 ]
+"""On the command line of a study, which starts in a third of the time of DVC."""
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +90,19 @@ def test_a_bad_parameter_is_one_line_before_anything_starts(
     assert message in errors[0]
     assert "Traceback" not in done.stderr
     assert not (project / "data/raw").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"), BAD_CHANGES, ids=[f"{k}={v}" for k, v, _ in BAD_CHANGES]
+)
+def test_a_bad_change_of_a_study_is_one_line_before_anything_starts(
+    project: Path, key: str, value: object, message: str
+) -> None:
+    text = ".nan" if value is NAN else json.dumps(value)
+    command = ("python", "-m", "experiments.study", "base", "--set-param", f"{key}={text}")
+    done = run(project, *command, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: studies/base.yaml: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert not (project / ".studies").exists()

@@ -21,7 +21,7 @@ KILLS = 20
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
-    use_digits(folder, epochs=40)
+    use_digits(folder, epochs=30)
     edit_params(
         folder,
         {
