@@ -12,31 +12,31 @@ NAN = float("nan")
 BAD_PARAMETERS: list[tuple[str, object, str]] = [
     ("lr", 0, "lr: 0 is not allowed: should be greater than 0"),
     ("seed", -1, "seed: -1 is not allowed: should be greater than or equal to 0"),
-    ("scheduler", "step", "scheduler: 'step' is not allowed: should be a mapping"),
-    ("launcher", "", "launcher: '' is not a command, such as python or torchrun"),
-    ("learning_rate", 0.1, "parameters: 'learning_rate' is unknown"),
     ("datasets", ["mnist"], "datasets: 'mnist' is unknown. Allowed: cifar10, cifar10_jpeg, digits"),
     ("datasets", ["digits"], "zoo.fc.dataset: 'fashion_mnist' is not in datasets ['digits']"),
     ("models", ["fc", "fc"], "models: ['fc', 'fc'] names one of them twice"),
     ("models", ["lenet"], "models: 'lenet' is unknown. Did you mean 'lenet5'? Allowed: alexnet, "),
     ("datasets", ["fashion_mnist", "cifar10_jpeg"], "data.cifar10_jpeg.path: '' is not allowed"),
-    (
-        "data.fashion_mnist.validation_images",
-        0,
-        "select: 'best' needs validation images, and data.fashion_mnist.validation_images is 0",
-    ),
     ("zoo.fc", None, "zoo.fc: None is not a mapping of keys to values"),
     ("data.mnist", {}, "data.mnist.source: 'mnist' is unknown. Allowed: cifar10, digits, fash"),
     ("data.digits.source", "digit", "data.digits.source: 'digit' is unknown. Did you mean 'digi"),
     ("data.cifar10_jpeg.image_size", 0, "data.cifar10_jpeg.image_size: 0 is not allowed"),
     ("data.cifar10_jpeg.channels", 2, "data.cifar10_jpeg.channels: 2 is not allowed: should be 1"),
-    ("data.digits.validation_images", -5, "data.digits.validation_images: -5 is not allowed"),
-    ("data.digits.scaling", "minmax", "data.digits.scaling: 'minmax' is not allowed: should be"),
     ("data.digits.url", "x", "data.digits: 'url' is unknown. Allowed: mirror, scaling,"),
 ]
 """In params.yaml."""
 
 BAD_CHANGES: list[tuple[str, object, str]] = [
+    ("scheduler", "step", "scheduler: 'step' is not allowed: should be a mapping"),
+    ("launcher", "", "launcher: '' is not a command, such as python or torchrun"),
+    ("learning_rate", 0.1, "parameters: 'learning_rate' is unknown"),
+    (
+        "data.fashion_mnist.validation_images",
+        0,
+        "select: 'best' needs validation images, and data.fashion_mnist.validation_images is 0",
+    ),
+    ("data.digits.validation_images", -5, "data.digits.validation_images: -5 is not allowed"),
+    ("data.digits.scaling", "minmax", "data.digits.scaling: 'minmax' is not allowed: should be"),
     ("lr", "fast", "lr: 'fast' is not allowed: should be a valid number"),
     ("lr", NAN, "fixed.lr: nan is not allowed: should be a number, a string, true, false or"),
     ("epochs", 0, "epochs: 0 is not allowed: should be greater than or equal to 1"),
