@@ -58,6 +58,7 @@ def changed(weights: bytes, change: Callable[[dict[str, Tensor]], dict[str, Tens
 
 BAD_WEIGHTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "truncated": (lambda content: content[:-1], "is not a safetensors file"),
+    "empty": (lambda _: b"", "is not a safetensors file"),
     "a pickle with code": (
         lambda _: pickle.dumps(Payload(Path("executed").absolute())),
         "is not a safetensors file",

@@ -17,6 +17,7 @@ from tests.cluster import CLUSTERS
 from tests.project import copy_project, run, use_digits
 from tests.test_study import add_study, results
 
+Tables = list[list[dict[str, str]]]
 STUDY: dict[str, Any] = {
     "title": "of the tests",
     "model": "fc",
@@ -28,8 +29,10 @@ STUDY: dict[str, Any] = {
 @dataclasses.dataclass(frozen=True)
 class Here:
     project: Path
-    first: list[list[dict[str, str]]]
-    """The tables of the study's first seed, run without a cluster."""
+    first: Tables
+    """Of the study's first seed, run without a cluster."""
+    on_clusters: list[Tables] = dataclasses.field(default_factory=list)
+    """Of both seeds, of each cluster so far."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,8 @@ def test_a_study_on_a_cluster_is_that_of_one_machine(
         assert [row["name"] for row in tables[0]] == ["small-s0", "small-s1"]
         first = [[row for row in table if row["name"] == "small-s0"] for table in tables]
         assert first == here.first
+        here.on_clusters.append(tables)
+        assert tables == here.on_clusters[0]
         assert logs(tmp_path) == {"one": 1, "two": 1}
         log = (project / ".studies/logs/small-s0.log").read_text()
         for stage in ("fetch@digits", "normalise@digits", "weights@fc"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.project import commit, copy_project, run, use_digits
+from tests.project import commit, copy_project, edit_params, run, use_digits
 
 Hashes = dict[str, dict[str, str]]
 
@@ -60,10 +60,9 @@ def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
     assert "Data and pipelines are up to date" in run(project, "dvc", "repro").stdout
 
 
-def test_exp_run_with_other_parameters_changes_what_depends_on_them(clean: Path) -> None:
+def test_exp_run_with_another_learning_rate_changes_what_depends_on_it(clean: Path) -> None:
     before = output_hashes(clean)
-    options = ("--set-param", "lr=0.0016", "--set-param", "zoo.lenet5.activation=relu")
-    printed = run(clean, "dvc", "exp", "run", "--name", "lr", *options).stdout
+    printed = run(clean, "dvc", "exp", "run", "--name", "lr", "--set-param", "lr=0.0016").stdout
     assert "Stage 'train@fc' didn't change, skipping" in printed
     assert changed(before, output_hashes(clean)) == {
         "assign",
@@ -85,6 +84,13 @@ def test_exp_run_with_other_parameters_changes_what_depends_on_them(clean: Path)
     assert (clean / "metrics/lenet5.json").read_text() == tried
     run(clean, "dvc", "exp", "branch", "lr", "faster")
     assert run(clean, "git", "show", "faster:metrics/lenet5.json").stdout == tried
+
+
+def test_another_activation_changes_one_model(clean: Path) -> None:
+    edit_params(clean, {"zoo.lenet5.activation": "relu"})
+    run(clean, "dvc", "repro", "assign")
+    status = json.loads(run(clean, "dvc", "status", "--json").stdout)
+    assert status.keys() == {"train@lenet5", "evaluate@lenet5", "plot", "report"}
 
 
 def test_plots_show_and_diff_have_all_models_and_templates(clean: Path) -> None:

@@ -296,7 +296,7 @@ def test_a_second_call_runs_nothing(studied: Path) -> None:
     assert results(studied, "tiny") == before
 
 
-def test_a_row_of_another_study_is_known_and_one_that_fails_is_reported(studied: Path) -> None:
+def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> None:
     # From here the rows of `tiny` are known from its tables, as experiments of another commit. What
     # has landed is another run, whose card is not in the cache: as in a fresh clone.
     (other,) = collect.experiments(studied)["tiny-0.01-s0"]
@@ -305,19 +305,20 @@ def test_a_row_of_another_study_is_known_and_one_that_fails_is_reported(studied:
     (card,) = YAML(typ="safe").load(landed)["stages"]["assign"]["outs"]
     (studied / ".dvc/cache/files/md5" / card["md5"][:2] / card["md5"][2:]).unlink()
     commit(studied)
-    add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0]})
+    add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 9]})
     add_study(studied, "wild", TINY | {"varies": {"zoo.fc.lr": [0.001, 1e30]}, "seeds": [0]})
 
     done = study(studied, "tiny", "wild", jobs=2, check=False)
 
     assert done.returncode == 1
-    assert done.stdout.startswith("1 of 3 rows are done, 2 to run\n")
+    assert done.stdout.startswith("1 of 4 rows are done, 3 to run\n")
     assert "wild-1e+30-s0 failed (.studies/logs/wild-1e+30-s0.log):\n" in done.stderr
     assert "error: the loss is nan in epoch 1" in done.stderr
-    assert done.stderr.splitlines()[-1] == "error: 1 of 3 rows failed: wild-1e+30-s0"
+    assert done.stderr.splitlines()[-1] == "error: 1 of 4 rows failed: wild-1e+30-s0"
     tiny, wild = table(studied, "tiny"), table(studied, "wild")
-    assert [row["name"] for row in tiny] == ["tiny-0.001-s0"]
-    assert {row["name"] for row in table(studied, "tiny_history")} == {"tiny-0.001-s0"}
+    assert [row["name"] for row in tiny] == ["tiny-0.001-s0", "tiny-0.001-s9"]
+    names = dict.fromkeys(row["name"] for row in table(studied, "tiny_history"))
+    assert list(names) == ["tiny-0.001-s0", "tiny-0.001-s9"]
     assert [row["name"] for row in wild] == ["wild-0.001-s0"]
     # The same run in another study is not trained again.
     assert wild[0]["key"] == tiny[0]["key"]
