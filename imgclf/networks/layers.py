@@ -3,7 +3,7 @@
 The gains are of whole training steps of LeNet-5 with one thread; see bench/tried.md.
 """
 
-import math
+import functools
 from typing import Any
 
 import torch
@@ -42,142 +42,227 @@ class TanhAvgPool2d(nn.Module):
 class ConvTanhAvgPool2d(nn.Conv2d):
     """A convolution with stride 1, tanh, then the mean of each 2x2 window.
 
-    On a CPU and with few input channels the three become one: a step with batch 100 is 1.5 times
-    as fast, with batch 10 1.3 times.
+    On a CPU and with few input channels the three become one: GAINS
     """
 
     def __init__(self, in_channels: int, out_channels: int, size: int, padding: int = 0) -> None:
         super().__init__(in_channels, out_channels, size, padding=padding)
         self.edge = padding
-        self.register_buffer("identity", torch.eye(out_channels), persistent=False)
+        self.free: dict[Key, list[_Workspace]] = {}
+        """Workspaces that no batch is in."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return `images` (N, C, H, W) as (N, out_channels, height, width), both sides halved."""
         size = self.weight.shape[2]
-        even = all((side + 2 * self.edge - size) % 2 for side in images.shape[2:]) and size % 2
-        if not (images.is_cpu and even) or torch.is_autocast_enabled("cpu"):
+        even = all((side + 2 * self.edge - size) % 2 for side in images.shape[2:])
+        if not (images.is_cpu and even and size % 2) or torch.is_autocast_enabled("cpu"):
             return functional.avg_pool2d(super().forward(images).tanh(), 2)
-        if self.in_channels > FEW_CHANNELS:
-            pooled: Tensor = _TanhAvgPool2d.apply(super().forward(images))
+        pooled: Tensor
+        if self.in_channels > FEW_CHANNELS or self.edge % 2:
+            pooled = _TanhAvgPool2d.apply(super().forward(images))
+        elif torch.is_grad_enabled():
+            pooled = _ConvTanhAvgPool2d.apply(images, self.weight, self.bias, self)
         else:
-            padded = torch.constant_pad_nd(images, [self.edge] * 4) if self.edge else images
-            pooled = _ConvTanhAvgPool2d.apply(padded, self.weight, self.bias, self.identity)
+            workspace = self.take_workspace(images)
+            pooled = workspace.forward(images, self.weight, self.bias)  # type: ignore[arg-type]
+            self.give_back(workspace)
         return pooled
+
+    def take_workspace(self, images: Tensor) -> "_Workspace":
+        """Return a workspace for images of this shape that no other batch is in."""
+        free = self.free.get((images.shape, images.dtype))
+        return free.pop() if free else _Workspace(images, self.weight, self.edge)
+
+    def give_back(self, workspace: "_Workspace") -> None:
+        """Let the next batch have it."""
+        self.free.setdefault(workspace.key, []).append(workspace)
 
 
 FEW_CHANNELS = 8
 """With more, torch's convolution has work for a processor's vectors of 8 or 16 numbers."""
+Key = tuple[torch.Size, torch.dtype]
+"""Shape and type of images."""
 
 
 class _ConvTanhAvgPool2d(torch.autograd.Function):
-    """A matrix product of the patches under each 2x2 window of results and four shifted kernels.
-
-    A 5x5 kernel and the 6x6 patch that four of its places see: nine copies of each pixel in place
-    of 25, and products for results that are pooled at once. What belongs to one channel and one of
-    the four places is one long run of numbers.
-    """
-
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, identity: Tensor) -> Tensor:
-        channels, size = len(weight), weight.shape[2]
-        n, down, across = len(images), *((side - size + 1) // 2 for side in images.shape[2:])
-        patches = _patches(images, size + 1, down, across)
-        kernels = _shifted_kernels(weight, bias)
-        # As tanh(x) = 2 sigmoid(2x) - 1, whose sigmoid takes a third of the time of torch.tanh.
-        ones = patches[-1].fill_(1)
-        sigmoid = torch.addmm(ones, kernels, patches, beta=0, alpha=2).sigmoid_()
-        ctx.save_for_backward(patches, kernels, sigmoid, identity)
-        ctx.shape = images.shape
-        sums = sigmoid.view(channels, 4, -1).sum(dim=1)
-        # This product transposes, in a quarter of the time of a copy.
-        pooled = torch.addmm(bias, sums.t(), identity, beta=0, alpha=0.5).sub_(1)
-        return pooled.view(n, down, across, channels).permute(0, 3, 1, 2)
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, layer: ConvTanhAvgPool2d
+    ) -> Tensor:
+        ctx.layer, ctx.workspace = layer, layer.take_workspace(images)
+        pooled: Tensor = ctx.workspace.forward(images, weight, bias)
+        return pooled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        patches, kernels, sigmoid, identity = ctx.saved_tensors
-        n, channels, down, across = gradient.shape
-        pixels = gradient.permute(0, 2, 3, 1).reshape(-1, channels)
-        rows = torch.mm(identity, pixels.t())[:, None].expand(-1, 4, -1)
-        # d tanh(x) / 4 = sigmoid'(2x)
-        back = torch.ops.aten.sigmoid_backward(rows, sigmoid.view(rows.shape)).view(sigmoid.shape)
-        weight, bias = _unshifted(torch.mm(back, patches.t()), channels, ctx.shape[1])
-        images = None
-        if ctx.needs_input_grad[0]:
-            by_patch = torch.mm(back.t(), kernels[:, :-1])
-            images = _folded(by_patch.view(n, down, across, -1), ctx.shape)
-        return images, weight, bias, None
+        workspace, ctx.workspace = ctx.workspace, None
+        if not workspace:
+            raise RuntimeError("a second backward pass: the first has freed what it needs")
+        gradients = workspace.backward(gradient, images=ctx.needs_input_grad[0])
+        ctx.layer.give_back(workspace)
+        return *gradients, None
 
 
-def _patches(images: Tensor, side: int, down: int, across: int) -> Tensor:
-    """Return all patches of `side` in steps of 2, room for a one: (C side^2 + 1, N down across).
+class _Workspace:
+    """The memory of a batch on its way through `ConvTanhAvgPool2d`, used again by the next.
 
-    Memory is in the order that is copied in the longest runs: for one channel a pixel of all
-    patches after the other, else patch after patch.
+    A matrix product of the patches under each 2x2 window of results and four shifted kernels: of a
+    5x5 kernel the 6x6 patch that four of its places see, nine copies of each pixel in place of 25,
+    and products for results that are pooled at once. What belongs to one channel and one of the
+    four places is one long run of numbers.
+
+    For images of one shape all views are made once: in a step with batch 10 they would take as
+    long as the arithmetic.
     """
-    n, channels, height, width = images.shape
-    count, length, row = n * down * across, side**2 * channels, width * channels
-    if channels == 1:
-        patches = images.new_empty(length + 1, count)
-        shape, strides = (side, side, n, down, across), (row, 1, height * row, 2 * row, 2)
-        places = (side * count, count, down * across, across, 1)
-    else:
-        patches = images.new_empty(count, length + 1)
-        shape = (n, down, across, side, side * channels)
-        strides = (height * row, 2 * row, 2 * channels, row, 1)
-        step = length + 1
-        places = (down * across * step, across * step, step, side * channels, 1)
-    pixels = images.contiguous(memory_format=torch.channels_last)
-    patches.as_strided(shape, places).copy_(pixels.as_strided(shape, strides))
-    return patches if channels == 1 else patches.t()
+
+    @torch.inference_mode(mode=False)  # memory made in inference could not be used in training
+    def __init__(self, images: Tensor, weight: Tensor, edge: int) -> None:
+        self.key = images.shape, images.dtype
+        outputs, _, size, _ = weight.shape
+        self.patches = _Patches(images, size + 1, edge)
+        self.kernels = _Kernels(weight)
+        count = self.patches.matrix.shape[1]
+        self.sigmoid = images.new_empty(4 * outputs, count)
+        self.sigmoid_by_place = self.sigmoid.view(outputs, 4, count)
+        self.pooled = images.new_empty(outputs, count)
+        self.pooled_at_all_places = self.pooled[:, None].expand(-1, 4, -1)
+        self.identity = torch.eye(outputs, dtype=images.dtype)
+        self.mean = self.identity.repeat_interleave(4, dim=1) / 2
+
+    def forward(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        self.patches.fill(images)
+        self.kernels.fill(weight, bias)
+        # As tanh(x) = 2 sigmoid(2x) - 1, whose sigmoid takes a third of the time of torch.tanh.
+        self.sigmoid.addmm_(self.kernels.matrix, self.patches.matrix, beta=0, alpha=2).sigmoid_()
+        torch.mm(self.mean, self.sigmoid, out=self.pooled).sub_(1)
+        # This product transposes, in a quarter of the time of a copy.
+        pooled = torch.mm(self.pooled.t(), self.identity)
+        return pooled.view(*self.patches.counts, -1).permute(0, 3, 1, 2)
+
+    def backward(self, gradient: Tensor, *, images: bool) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Return the gradients of the images, unless they are not wanted, weight and bias."""
+        pixels = gradient.permute(0, 2, 3, 1).reshape(-1, len(self.identity))
+        torch.mm(self.identity, pixels.t(), out=self.pooled)
+        # d tanh(x) / 4 = sigmoid'(2x), in place of the sigmoid.
+        torch.ops.aten.sigmoid_backward.grad_input(
+            self.pooled_at_all_places, self.sigmoid_by_place, grad_input=self.sigmoid_by_place
+        )
+        torch.mm(self.sigmoid, self.patches.matrix.t(), out=self.kernels.gradient)
+        back = self.patches.gradient(self.sigmoid, self.kernels.matrix) if images else None
+        return back, *self.kernels.gradients()
 
 
-def _folded(by_patch: Tensor, shape: torch.Size) -> Tensor:
-    """Return the sums, as images of `shape`, of what belongs to each pixel in `_patches`."""
-    n, channels, height, width = shape
-    _, down, across, length = by_patch.shape
-    side = math.isqrt(length // channels)
-    steps = side // 2
-    # Patches that are `steps` apart do not overlap: rows of patches first, then columns.
-    rows = by_patch.new_zeros(n, height // 2, across, length // steps)
-    for step in range(steps):
-        part = by_patch.view(n, down, across, steps, -1)[:, :, :, step]
-        rows[:, step : step + down].add_(part)
-    rows = rows.view(n, height // 2, across, 2, steps, 2 * channels)
-    images = by_patch.new_zeros(n, height // 2, 2, width // 2, 2 * channels)
-    for step in range(steps):
-        images[:, :, :, step : step + across].add_(rows[:, :, :, :, step].transpose(2, 3))
-    return images.view(n, height, width, channels).permute(0, 3, 1, 2)
+class _Kernels:
+    """Kernels and biases at each of the four places of a patch: (4 O, C (size + 1)^2 + 1)."""
+
+    def __init__(self, weight: Tensor) -> None:
+        outputs, channels, size, _ = weight.shape
+        row, length = (size + 1) * channels, (size + 1) ** 2 * channels + 1
+        self.matrix = weight.new_zeros(4 * outputs, length)
+        self.gradient = torch.empty_like(self.matrix)
+        # Where the kernel begins differs from place to place by a row and by a pixel of the patch.
+        shape = (outputs, 2, 2, size, size * channels)
+        strides = (4 * length, 2 * length + row, length + channels, row, 1)
+        self.weights = self.matrix.as_strided(shape, strides)
+        self.biases = self.matrix.view(outputs, 4, length)[:, :, -1]
+        self.top, self.bottom = self.gradient.as_strided(shape, strides).unbind(1)
+        self.bias_gradients = self.gradient.view(outputs, 4, length)[:, :, -1]
+        self.columns = weight.new_empty(outputs, 2, size, size * channels)
+        self.left, self.right = self.columns.unbind(1)
+        self.shape = outputs, size, size, channels
+
+    def fill(self, weight: Tensor, bias: Tensor) -> None:
+        self.weights.copy_(weight.permute(0, 2, 3, 1).flatten(2)[:, None, None])
+        self.biases.copy_(bias[:, None])
+
+    def gradients(self) -> tuple[Tensor, Tensor]:
+        """Return those of weight and bias, from the `gradient` of the matrix."""
+        torch.add(self.top, self.bottom, out=self.columns)
+        weight = (self.left + self.right).view(self.shape).permute(0, 3, 1, 2)
+        return weight, self.bias_gradients.sum(dim=1)
 
 
-def _shifted_kernels(weight: Tensor, bias: Tensor) -> Tensor:
-    """Return kernels and biases for the four places of `_patches`: (4 O, C (size + 1)^2 + 1)."""
-    channels, before, size, _ = weight.shape
-    side, length = size + 1, before * (size + 1) ** 2 + 1
-    padded = torch.constant_pad_nd(weight.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
-    row = (size + 2) * before
-    shape = (channels, 2, 2, side, side * before)
-    windows = padded.as_strided(shape, ((size + 2) * row, row, before, row, 1))
-    shifted = weight.new_empty(4 * channels, length)
-    places = (4 * length, 2 * length, length, side * before, 1)
-    shifted.as_strided(shape, places).copy_(windows)
-    shifted.as_strided((channels, 4), (4 * length, length), length - 1).copy_(bias[:, None])
-    return shifted
+class _Patches:
+    """All patches of padded images in steps of 2, and ones: (C side^2 + 1, N down across).
+
+    Memory is in the order that is copied in the longest runs. With one channel that is a pixel of
+    all patches after the other, from images whose even and odd columns are apart, else patch after
+    patch.
+    """
+
+    def __init__(self, images: Tensor, side: int, edge: int) -> None:
+        n, channels, height, width = images.shape
+        height, width = height + 2 * edge, width + 2 * edge
+        down, across = (height - side) // 2 + 1, (width - side) // 2 + 1
+        length, row = side**2 * channels, width * channels
+        self.counts = n, down, across
+        shape: tuple[int, ...]
+        strides: tuple[int, ...]
+        self.shape, self.side, self.edge = (n, height, width, channels), side, edge
+        inside = slice(edge, height - edge)
+        if channels == 1:
+            padded = images.new_zeros(n, height, 2, width // 2)
+            half = slice(edge // 2, (width - edge) // 2)
+            self.pixels = padded[:, inside, :, half].transpose(2, 3)
+            shape = (side, side // 2, 2, n, down, across)
+            strides = (row, 1, row // 2, height * row, 2 * row, 1)
+            self.matrix = images.new_ones(length + 1, n * down * across)
+            self.places = self.matrix[:-1].view(shape)
+        else:
+            padded = images.new_zeros(n, height, width, channels)
+            self.pixels = padded[:, inside, edge : width - edge]
+            shape = (n, down, across, side, side * channels)
+            strides = (height * row, 2 * row, 2 * channels, row, 1)
+            patches = images.new_ones(n * down * across, length + 1)
+            self.places = patches[:, :-1].view(shape)
+            self.matrix = patches.t()
+        self.windows = padded.as_strided(shape, strides)
+
+    def fill(self, images: Tensor) -> None:
+        self.pixels.copy_(images.permute(0, 2, 3, 1).reshape(self.pixels.shape))
+        self.places.copy_(self.windows)
+
+    def gradient(self, back: Tensor, kernels: Tensor) -> Tensor:
+        """Return the images' gradient, from that of the product of `kernels` and the matrix."""
+        torch.mm(back.t(), kernels[:, :-1], out=self.folding.by_patch)
+        height, width = (slice(self.edge, side - self.edge) for side in self.shape[1:3])
+        return self.folding.images()[:, :, height, width]
+
+    @functools.cached_property
+    def folding(self) -> "_Folding":
+        """Memory that the first layer of a network never needs."""
+        return _Folding(self)
 
 
-def _unshifted(shifted: Tensor, channels: int, before: int) -> tuple[Tensor, Tensor]:
-    """Return the gradients of weight and bias from those of `_shifted_kernels`."""
-    length = shifted.shape[1]
-    side = math.isqrt(length // before)
-    row, size = side * before, side - 1
-    # Where the kernel begins differs from place to place by a row and by a pixel of the patch.
-    shape = (channels, 2, 2, size, size * before)
-    strides = (4 * length, 2 * length - row, length - before, row, 1)
-    top, bottom = shifted.as_strided(shape, strides, row + before).unbind(1)
-    left, right = (top + bottom).unbind(1)
-    weight = (left + right).view(channels, size, size, before).permute(0, 3, 1, 2)
-    bias = shifted.as_strided((channels, 4), (4 * length, length), length - 1).sum(dim=1)
-    return weight, bias
+class _Folding:
+    """What belongs to each pixel in all patches, added up: first rows of patches, then columns."""
+
+    def __init__(self, patches: _Patches) -> None:
+        n, height, _, channels = self.shape = patches.shape
+        _, down, self.across = patches.counts
+        self.steps = patches.side // 2  # patches so far apart do not overlap
+        length = 2 * patches.side * channels  # of two rows of a patch
+        self.by_patch = patches.matrix.new_empty(n * down * self.across, self.steps * length)
+        self.parts = self.by_patch.view(n, down, self.across, self.steps, length).unbind(3)
+        rows = self.by_patch.new_empty(n, height // 2, self.across, length)
+        self.below = rows[:, down:]
+        self.rows = [rows[:, step : step + down] for step in range(self.steps)]
+        columns = rows.view(n, height // 2, self.across, 2, self.steps, 2 * channels)
+        self.columns = columns.transpose(2, 3).unbind(4)
+
+    def images(self) -> Tensor:
+        """Return the sums (N, C, H, W) of `by_patch`."""
+        n, height, width, channels = self.shape
+        self.below.zero_()
+        self.rows[0].copy_(self.parts[0])
+        for rows, part in zip(self.rows[1:], self.parts[1:], strict=True):
+            rows.add_(part)
+        images = self.by_patch.new_empty(n, height // 2, 2, width // 2, 2 * channels)
+        images[:, :, :, self.across :].zero_()
+        images[:, :, :, : self.across].copy_(self.columns[0])
+        for step, columns in enumerate(self.columns[1:], start=1):
+            images[:, :, :, step : step + self.across].add_(columns)
+        return images.view(self.shape).permute(0, 3, 1, 2)
 
 
 class _TanhAvgPool2d(torch.autograd.Function):
