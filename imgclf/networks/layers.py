@@ -124,9 +124,11 @@ class _Workspace:
         count = self.patches.matrix.shape[1]
         self.sigmoid = images.new_empty(4 * outputs, count)
         self.sigmoid_by_place = self.sigmoid.view(outputs, 4, count)
-        self.pooled = images.new_empty(outputs, count)
+        pooled = images.new_ones(outputs + 1, count)  # and a one, from which the product takes one
+        self.pooled, self.pooled_and_one = pooled[:-1], pooled.t()
         self.pooled_at_all_places = self.pooled[:, None].expand(-1, 4, -1)
         self.identity = torch.eye(outputs, dtype=images.dtype)
+        self.identity_less_one = functional.pad(self.identity, (0, 0, 0, 1), value=-1)
         self.mean = self.identity.repeat_interleave(4, dim=1) / 2
 
     def forward(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -134,9 +136,9 @@ class _Workspace:
         self.kernels.fill(weight, bias)
         # As tanh(x) = 2 sigmoid(2x) - 1, whose sigmoid takes a third of the time of torch.tanh.
         self.sigmoid.addmm_(self.kernels.matrix, self.patches.matrix, beta=0, alpha=2).sigmoid_()
-        torch.mm(self.mean, self.sigmoid, out=self.pooled).sub_(1)
+        torch.mm(self.mean, self.sigmoid, out=self.pooled)
         # This product transposes, in a quarter of the time of a copy.
-        pooled = torch.mm(self.pooled.t(), self.identity)
+        pooled = torch.mm(self.pooled_and_one, self.identity_less_one)
         return pooled.view(*self.patches.counts, -1).permute(0, 3, 1, 2)
 
     def backward(self, gradient: Tensor, *, images: bool) -> tuple[Tensor | None, Tensor, Tensor]:
@@ -217,10 +219,16 @@ class _Patches:
             self.places = patches[:, :-1].view(shape)
             self.matrix = patches.t()
         self.windows = padded.as_strided(shape, strides)
+        self.as_they_are = not edge and channels > 1
 
     def fill(self, images: Tensor) -> None:
-        self.pixels.copy_(images.permute(0, 2, 3, 1).reshape(self.pixels.shape))
-        self.places.copy_(self.windows)
+        pixels = images.permute(0, 2, 3, 1)
+        if self.as_they_are:
+            windows = pixels.contiguous().as_strided(self.windows.shape, self.windows.stride())
+        else:
+            windows = self.windows
+            self.pixels.copy_(pixels.reshape(self.pixels.shape))
+        self.places.copy_(windows)
 
     def gradient(self, back: Tensor, kernels: Tensor) -> Tensor:
         """Return the images' gradient, from that of the product of `kernels` and the matrix."""
