@@ -149,9 +149,15 @@ class _Workspace:
         torch.ops.aten.sigmoid_backward.grad_input(
             self.pooled_at_all_places, self.sigmoid_by_place, grad_input=self.sigmoid_by_place
         )
-        torch.mm(self.sigmoid, self.patches.matrix.t(), out=self.kernels.gradient)
-        back = self.patches.gradient(self.sigmoid, self.kernels.matrix) if images else None
+        torch.mm(self.sigmoid, self.patches.transposed, out=self.kernels.gradient)
+        back = self.folding.images() if images else None
         return back, *self.kernels.gradients()
+
+    @functools.cached_property
+    def folding(self) -> "_Folding":
+        """What the first layer of a network never needs."""
+        with torch.inference_mode(mode=False):
+            return _Folding(self)
 
 
 class _Kernels:
@@ -218,6 +224,7 @@ class _Patches:
             patches = images.new_ones(n * down * across, length + 1)
             self.places = patches[:, :-1].view(shape)
             self.matrix = patches.t()
+        self.transposed = self.matrix.t()
         self.windows = padded.as_strided(shape, strides)
         self.as_they_are = not edge and channels > 1
 
@@ -230,47 +237,47 @@ class _Patches:
             self.pixels.copy_(pixels.reshape(self.pixels.shape))
         self.places.copy_(windows)
 
-    def gradient(self, back: Tensor, kernels: Tensor) -> Tensor:
-        """Return the images' gradient, from that of the product of `kernels` and the matrix."""
-        torch.mm(back.t(), kernels[:, :-1], out=self.folding.by_patch)
-        height, width = (slice(self.edge, side - self.edge) for side in self.shape[1:3])
-        return self.folding.images()[:, :, height, width]
-
-    @functools.cached_property
-    def folding(self) -> "_Folding":
-        """Memory that the first layer of a network never needs."""
-        return _Folding(self)
-
 
 class _Folding:
-    """What belongs to each pixel in all patches, added up: first rows of patches, then columns."""
+    """The images' gradient, from those of the products that were made of the patches.
 
-    def __init__(self, patches: _Patches) -> None:
-        n, height, _, channels = self.shape = patches.shape
-        _, down, self.across = patches.counts
-        self.steps = patches.side // 2  # patches so far apart do not overlap
-        length = 2 * patches.side * channels  # of two rows of a patch
-        self.by_patch = patches.matrix.new_empty(n * down * self.across, self.steps * length)
-        self.parts = self.by_patch.view(n, down, self.across, self.steps, length).unbind(3)
-        rows = self.by_patch.new_empty(n, height // 2, self.across, length)
+    Patches that are `steps` apart do not overlap. Two rows of all patches at a time are put where
+    they belong, and then the columns.
+    """
+
+    def __init__(self, workspace: _Workspace) -> None:
+        patches, gradient = workspace.patches, workspace.sigmoid
+        n, down, across = patches.counts
+        _, height, _, channels = self.shape = patches.shape
+        self.edge = patches.edge
+        steps, length = patches.side // 2, 2 * patches.side * channels
+        self.gradient = gradient.t()
+        self.kernels = workspace.kernels.matrix[:, :-1].split(length, dim=1)
+        by_patch = gradient.new_empty(steps, n * down * across, length)
+        self.by_patch = by_patch.unbind()
+        self.parts = by_patch.view(steps, n, down, across * length).unbind()
+        rows = gradient.new_empty(n, height // 2, across * length)
         self.below = rows[:, down:]
-        self.rows = [rows[:, step : step + down] for step in range(self.steps)]
-        columns = rows.view(n, height // 2, self.across, 2, self.steps, 2 * channels)
+        self.places = [rows[:, step : step + down] for step in range(steps)]
+        columns = rows.view(n, height // 2, across, 2, steps, 2 * channels)
         self.columns = columns.transpose(2, 3).unbind(4)
 
     def images(self) -> Tensor:
-        """Return the sums (N, C, H, W) of `by_patch`."""
-        n, height, width, channels = self.shape
+        """Return the gradient (N, C, H, W)."""
         self.below.zero_()
-        self.rows[0].copy_(self.parts[0])
-        for rows, part in zip(self.rows[1:], self.parts[1:], strict=True):
-            rows.add_(part)
-        images = self.by_patch.new_empty(n, height // 2, 2, width // 2, 2 * channels)
-        images[:, :, :, self.across :].zero_()
-        images[:, :, :, : self.across].copy_(self.columns[0])
-        for step, columns in enumerate(self.columns[1:], start=1):
-            images[:, :, :, step : step + self.across].add_(columns)
-        return images.view(self.shape).permute(0, 3, 1, 2)
+        steps = zip(self.kernels, self.by_patch, self.parts, self.places, strict=True)
+        for step, (kernels, by_patch, part, place) in enumerate(steps):
+            torch.mm(self.gradient, kernels, out=by_patch)
+            (place.add_ if step else place.copy_)(part)
+        n, height, width, channels = self.shape
+        images = self.below.new_zeros(n, height // 2, 2, width // 2, 2 * channels)
+        across = self.columns[0].shape[3]
+        for step, columns in enumerate(self.columns):
+            place = images.narrow(3, step, across)
+            (place.add_ if step else place.copy_)(columns)
+        images = images.view(self.shape).permute(0, 3, 1, 2)
+        edge = self.edge
+        return images[:, :, edge : height - edge, edge : width - edge] if edge else images
 
 
 class _TanhAvgPool2d(torch.autograd.Function):
