@@ -210,15 +210,14 @@ class _Patches:
         inside = slice(edge, height - edge)
         if channels == 1:
             padded = images.new_zeros(n, height, 2, width // 2)
-            half = slice(edge // 2, (width - edge) // 2)
-            self.pixels = padded[:, inside, :, half].transpose(2, 3)
+            self.pixels = padded[:, inside, :, edge // 2 : (width - edge) // 2].unbind(2)
             shape = (side, side // 2, 2, n, down, across)
             strides = (row, 1, row // 2, height * row, 2 * row, 1)
             self.matrix = images.new_ones(length + 1, n * down * across)
             self.places = self.matrix[:-1].view(shape)
         else:
             padded = images.new_zeros(n, height, width, channels)
-            self.pixels = padded[:, inside, edge : width - edge]
+            self.pixels = (padded[:, inside, edge : width - edge],)
             shape = (n, down, across, side, side * channels)
             strides = (height * row, 2 * row, 2 * channels, row, 1)
             patches = images.new_ones(n * down * across, length + 1)
@@ -234,7 +233,8 @@ class _Patches:
             windows = pixels.contiguous().as_strided(self.windows.shape, self.windows.stride())
         else:
             windows = self.windows
-            self.pixels.copy_(pixels.reshape(self.pixels.shape))
+            for number, columns in enumerate(self.pixels):
+                columns.copy_(pixels[:, :, number :: len(self.pixels)].view(columns.shape))
         self.places.copy_(windows)
 
 
