@@ -16,7 +16,7 @@ class FusedAdam(torch.optim.Adam):
     """torch's Adam and its state, with the lists for its fused kernel made once, not every step.
 
     Weights must always have a gradient, or never, so that one counter of steps does for all. With
-    batch 10 a step of LeNet-5 is 1.05 times as fast.
+    batch 10 a step of LeNet-5 is 1.1 times as fast.
 
     torch's own also imports torch.compile, which takes 1 s, to keep it away from methods whose
     plain selves, in `__wrapped__`, are called here.

@@ -1,7 +1,6 @@
 """The training loop, an epoch at a time, so that its caller can save what it likes in between."""
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,8 +16,8 @@ from imgclf.training.precision import mixed_precision
 from imgclf.training.processes import Processes
 
 ALONE = Processes()
-PIXELS = 250_000
-"""Prepared at once: 300 images of Fashion-MNIST, which a cache holds, one batch of 224x224."""
+PIXELS = 1_000_000
+"""Prepared at once: a thousand images of Fashion-MNIST, one batch of images of 224x224."""
 
 
 class Trainer:
@@ -106,16 +105,15 @@ class Trainer:
         order = torch.randperm(len(self.data), generator=random).to(self.data.labels.device)
         torch.manual_seed(int(torch.randint(2**62, (), generator=random)) + self.processes.rank)
         self.network.train()
-        batches = order.split(self.settings.batch_size)
-        mine = [self.processes.share(batch) for batch in batches]
-        losses, logits = _joined(
-            (self._step(*batch, after_step) for batch in self._batches(order, random)),
-            sizes=[len(share) for share in mine],
+        losses, logits = zip(
+            *(self._step(*batch, after_step) for batch in self._batches(order, random)), strict=True
         )
 
         # Looking at every loss as it comes would make a GPU wait for each.
-        by_step = losses.double()
-        hits = (logits.argmax(dim=1) == self.data.labels[torch.cat(mine)]).sum().double()
+        by_step = torch.stack(losses).double()
+        batches = order.split(self.settings.batch_size)
+        labels = self.data.labels[torch.cat([self.processes.share(batch) for batch in batches])]
+        hits = (torch.cat(logits).argmax(dim=1) == labels).sum().double()
         self.processes.add([by_step, hits])
         self._average_statistics()
         self._check_finite(by_step.cpu(), epoch)
@@ -211,20 +209,3 @@ class Trainer:
             loss = loss * share
         self.scaler.scale(loss).backward()
         return loss.detach(), logits.detach()
-
-
-def _joined(outcomes: Iterable[tuple[Tensor, Tensor]], sizes: list[int]) -> tuple[Tensor, Tensor]:
-    """Return the losses (S,) of all steps and the logits (N, K) of their images, so many a step.
-
-    Both have their memory from the first step on: small tensors that every step leaves behind
-    would take it from the large ones of the next step, which then move on to memory that is in no
-    cache. That makes an epoch of LeNet-5 GAIN.
-    """
-    remaining = iter(outcomes)
-    loss, some = next(remaining)
-    losses, logits = loss.new_empty(len(sizes)), some.new_empty(sum(sizes), some.shape[1])
-    places = zip(losses.unbind(), logits.split(sizes), strict=True)
-    for outcome in itertools.chain([(loss, some)], remaining):
-        for place, values in zip(next(places), outcome, strict=True):
-            place.copy_(values)
-    return losses, logits

@@ -73,7 +73,8 @@ def test_a_convolution_equals_torch_s(
 BLOCKS = [  # channels, height, width, size, padding
     (1, 28, 28, 5, 2),
     (1, 10, 8, 3, 0),
-    (3, 12, 10, 5, 1),
+    (3, 12, 10, 5, 2),
+    (3, 12, 10, 5, 1),  # an odd padding: torch's convolution
     (6, 14, 14, 5, 0),
     (2, 9, 12, 5, 0),  # an odd number of rows: torch's own layers
     (layers.FEW_CHANNELS + 1, 8, 8, 5, 0),
@@ -106,3 +107,31 @@ def test_a_block_has_the_parameters_of_a_convolution_and_nothing_else() -> None:
     assert {k: v.shape for k, v in block.state_dict().items()} == {
         k: v.shape for k, v in plain.state_dict().items()
     }
+
+
+def test_batches_of_a_block_do_not_get_in_each_other_s_way() -> None:
+    block = layers.ConvTanhAvgPool2d(2, 3, 5)
+    one = random((2, 2, 8, 8), torch.contiguous_format).float()
+    other = one.flip(3)
+
+    def gradient(images: Tensor, *before: Tensor) -> Tensor:
+        block.zero_grad()
+        results = [block(values) for values in (*before, images)]
+        with torch.inference_mode():
+            block(other)
+        results[-1].square().sum().backward()
+        assert block.weight.grad is not None
+        return block.weight.grad.clone()
+
+    alone = gradient(one)
+    assert torch.equal(gradient(one, other), alone)
+    assert torch.equal(gradient(one), alone)
+    assert not torch.equal(gradient(other), alone)
+
+
+def test_a_second_backward_pass_through_a_block_is_refused() -> None:
+    block = layers.ConvTanhAvgPool2d(1, 2, 5)
+    result = block(random((1, 1, 8, 8), torch.contiguous_format).float()).sum()
+    result.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="second backward pass"):
+        result.backward()
