@@ -36,6 +36,8 @@ CARD = Path("data/assigned/lenet5.json")
 ARRAYS = Path("data/normalised")
 SHAPE = (1, 28, 28)
 NUM_CLASSES = 10
+EPOCH = 55_000
+"""Training images of Fashion-MNIST."""
 TUNED = LeNet5(activation="leaky_relu", channels=(32, 64, 256), pooling="max", batchnorm=True)
 
 
@@ -239,18 +241,18 @@ def _at_224(network: Network) -> Training:
 
 CASES: dict[str, Training | Evaluation | Preparation] = {
     "lenet5, batch 10": Training(
-        network=LeNet5(), batch_size=10, images=6_000, reference=reference.LeNet5
+        network=LeNet5(), batch_size=10, images=20_000, reference=reference.LeNet5
     ),
     "lenet5, batch 100": Training(
-        network=LeNet5(), batch_size=100, images=20_000, reference=reference.LeNet5
+        network=LeNet5(), batch_size=100, images=EPOCH, reference=reference.LeNet5
     ),
     "lenet5, batch 1280": Training(
-        network=LeNet5(), batch_size=1280, images=25_600, reference=reference.LeNet5
+        network=LeNet5(), batch_size=1280, images=EPOCH, reference=reference.LeNet5
     ),
     "lenet5_tuned, batch 100": Training(
         network=TUNED, batch_size=100, images=4_000, reference=_tuned
     ),
-    "fc, batch 100": Training(network=FC(), batch_size=100, images=20_000, reference=reference.FC),
+    "fc, batch 100": Training(network=FC(), batch_size=100, images=EPOCH, reference=reference.FC),
     "evaluation of lenet5": Evaluation(),
     "mobilenet_v2 at 224, batch 32": _at_224(MobileNetV2()),
     "alexnet at 224, batch 32": _at_224(AlexNet()),

@@ -16,8 +16,6 @@ from ruamel.yaml import YAML
 from safetensors.numpy import save
 
 ROOT = Path(__file__).parents[1]
-STAGES_OF_A_MODEL = 4
-"""weights, features, train and evaluate"""
 STAGES = tuple(path.stem for path in sorted((ROOT / "stages").glob("[!_]*.py")))
 Row = dict[str, Any]
 
@@ -105,8 +103,10 @@ def _plain_stages(folder: Path, count: int, params: Path) -> None:
     _run(["git", "init", "--quiet"], folder)
     _run(["dvc", "init", "--quiet"], folder)
     shutil.copy(params, folder / "params.yaml")
+    pipeline = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    stages_of_a_model = sum("model" in stage.get("matrix", {}) for stage in pipeline.values())
     stages: dict[str, dict[str, Any]] = {}
-    for number in range(STAGES_OF_A_MODEL):
+    for number in range(stages_of_a_model):
         stages[f"stage{number}"] = {
             "matrix": {"model": "${models}"},
             "cmd": "true",
@@ -116,7 +116,7 @@ def _plain_stages(folder: Path, count: int, params: Path) -> None:
     stages["stage0"]["params"] = ["zoo.${item.model}"]
     YAML().dump({"stages": stages}, folder / "dvc.yaml")
     for model in range(count):
-        for number in range(STAGES_OF_A_MODEL):
+        for number in range(stages_of_a_model):
             (folder / f"{number}-fc{model}").write_text(f"{number} of {model}")
     _run(["dvc", "commit", "--quiet", "--force"], folder)
 

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from experiments.commands import output
 from imgclf import model as models
-from imgclf import params
+from imgclf import params, sources
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
@@ -170,6 +170,7 @@ def result_key(values: Mapping[str, Any], model: str, code: Mapping[str, str]) -
 
 def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
     chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
+    sources.check(chosen.data)
     data = asdict(chosen.data[chosen.zoo[model].dataset])
     data.pop("mirror", None)  # where the same bytes come from
     if data.get("sha256"):

@@ -58,6 +58,8 @@ def parse(text: str) -> Study:
 
 def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
     """Return the study with more parameters of every run; raise `UserError` as `parse` does."""
+    if not changes:
+        return study
     values = asdict(study) | {"fixed": {**study.fixed, **changes}}
     return _checked(settings.read(Study, values, ""))
 

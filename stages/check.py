@@ -10,11 +10,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from imgclf import params
+from imgclf import params, sources
 from imgclf.common.errors import UserError, exit_code
 from imgclf.common.files import new_folder, write, write_json
-from imgclf.common.settings import unknown
-from imgclf.datasets import DATASETS
 
 
 def main() -> None:
@@ -26,9 +24,7 @@ def main() -> None:
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
-    for name, data in chosen.data.items():
-        if data.source not in DATASETS:
-            raise unknown(f"data.{name}.source", data.source, DATASETS)
+    sources.check(chosen.data)
     wanted = {name: asdict(chosen.data[name]) for name in chosen.datasets}
     for name, values in wanted.items():
         if values.get("path") == "":
