@@ -15,8 +15,8 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from experiments.commands import output
+from imgclf import imports, params, sources
 from imgclf import model as models
-from imgclf import params, sources
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
@@ -188,12 +188,12 @@ class Revision:
     def __init__(self, repository: Path, commit: str) -> None:
         self.repository = repository
         self.commit = commit
-        deps = _deps(self.show("dvc.yaml"))
         listed = output("git", "ls-tree", "-r", "-z", commit, cwd=repository).split("\0")
         entries = (entry.partition("\t") for entry in listed if entry)
         blobs = {path: about.split()[2] for about, _, path in entries}
-        self.code = {path: blob for path, blob in blobs.items() if _within(path, deps)}
-        """Git's hash of the bytes of every file that the four stages import."""
+        units = _units(repository)
+        self.code = {path: blob for path, blob in blobs.items() if _within(path, units)}
+        """Git's hash of the bytes of every file that the stages of `CODE_OF` import now."""
         self.params = settings.parse(self.show("params.yaml"))
 
     def show(self, path: str) -> str:
@@ -205,7 +205,12 @@ def _within(path: str, folders: Iterable[str]) -> bool:
     return any(f"{path}/".startswith(f"{folder}/") for folder in folders)
 
 
-@functools.cache  # experiments by the hundred have the same dvc.yaml, and it takes 0.1 s to read
-def _deps(pipeline: str) -> frozenset[str]:
-    stages = settings.parse(pipeline)["stages"]
-    return frozenset(path for stage in CODE_OF for path in stages[stage]["deps"])
+@functools.cache  # experiments come by the hundred, and reading the code takes a while
+def _units(repository: Path) -> frozenset[str]:
+    """Return the modules and packages of the stages that decide a result, as they are now.
+
+    Also right for an older commit that is compared with today's: imports follow from the code, so
+    if all of these are the same, there are no others.
+    """
+    scripts = (repository / "stages" / f"{stage}.py" for stage in CODE_OF)
+    return frozenset(unit for script in scripts for unit in imports.units(repository, script))

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tests.closure import ROOT
-
+ROOT = Path(__file__).parents[1]
 OUTPUTS = ("dvc.lock", "results.md", "data", "models", "metrics", "plots")
 """Landed results: a copy starts without them."""
 

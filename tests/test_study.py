@@ -24,8 +24,7 @@ from ruamel.yaml import YAML
 
 from experiments import collect, engines, options, plan, row
 from imgclf.common.errors import UserError
-from tests.closure import ROOT
-from tests.project import commit, copy_project, run, start_repository, use_digits
+from tests.project import ROOT, commit, copy_project, run, start_repository, use_digits
 
 TINY: dict[str, Any] = {
     "title": "of the tests",

@@ -17,7 +17,7 @@ from imgclf.common.errors import UserError
 from imgclf.model import TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
-from tests.closure import ROOT
+from tests.project import ROOT
 
 REAL = (ROOT / "params.yaml").read_text(encoding="utf-8")
 

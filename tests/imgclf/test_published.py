@@ -13,7 +13,7 @@ from imgclf.common.errors import UserError
 from imgclf.model import TrainingSettings
 from imgclf.networks.alexnets import AlexNet3x3, AlexNetLRN
 from imgclf.published import Figures
-from tests.closure import ROOT
+from tests.project import ROOT
 
 FOLDER = ROOT / "published"
 CIFAR = published.load(FOLDER, "cifar10")

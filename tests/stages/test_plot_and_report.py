@@ -13,8 +13,7 @@ import pytest
 from imgclf import markdown
 from imgclf.common.files import write, write_json
 from stages import plot, report
-from tests.closure import ROOT
-from tests.project import run
+from tests.project import ROOT, run
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FIGURES = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "f1_macro": 0.9}

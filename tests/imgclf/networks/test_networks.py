@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from imgclf.common.errors import UserError
 from imgclf.networks import NETWORKS
-from tests.closure import ROOT
+from tests.project import ROOT
 
 SHAPES = [(1, 28, 28), (3, 32, 32)]
 SMALL = ("fc", "lenet5")

@@ -18,7 +18,7 @@ from imgclf.common.files import sha256, write_json
 from imgclf.inference import cards
 from imgclf.model import TrainingSettings
 from imgclf.training.processes import Processes
-from tests.closure import ROOT
+from tests.project import ROOT
 
 # The last batch is a single image: there is none for the second process.
 SETTINGS = {"epochs": 30, "batch_size": 50, "optimizer": "sgd", "lr": 0.05, "momentum": 0.5}
