@@ -55,7 +55,7 @@ def _hashes(folder: Path, stages: list[str]) -> dict[str, str]:
 def _inputs(model: str) -> list[str]:
     """Return the stages before training, whose outputs the clone takes from the cache."""
     lock = settings.parse(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
-    mine = ("normalise@", "assign", f"weights@{model}", f"features@{model}")
+    mine = ("code", "normalise@", "assign", f"weights@{model}", f"features@{model}")
     return [name for name in lock if name.startswith(mine)]
 
 
