@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 
 Pixels = NDArray[np.uint8]
@@ -43,6 +44,7 @@ class LeNet5(nn.Module):
         pooling: type[nn.Module] = nn.AvgPool2d,
         channels: tuple[int, int, int] = (6, 16, 120),
         batchnorm: bool = False,
+        dropout: bool = False,
     ) -> None:
         super().__init__()
 
@@ -54,7 +56,10 @@ class LeNet5(nn.Module):
         self.features = nn.Sequential(
             *block(1, one, 2), pooling(2), *block(one, two, 0), pooling(2), *block(two, three, 0)
         )
-        self.classifier = nn.Sequential(nn.Linear(three, 84), activation(), nn.Linear(84, 10))
+        drop = [nn.Dropout(0.3)] if dropout else []
+        self.classifier = nn.Sequential(
+            nn.Linear(three, 84), *drop, activation(), nn.Linear(84, 10)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits."""
@@ -83,13 +88,26 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
     target.load_state_dict(dict(zip(target.state_dict(), values, strict=True)))
 
 
+def softmax_mse(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean square of what softmax of the outputs is off one-hot labels."""
+    one_hot = nn.functional.one_hot(labels, outputs.shape[1]).float()
+    return nn.functional.mse_loss(outputs.softmax(dim=1), one_hot)
+
+
 def train(
-    network: nn.Module, dataset: ImageDataset, order: Iterable[int], batch_size: int, lr: float
+    network: nn.Module,
+    dataset: ImageDataset,
+    order: Iterable[int],
+    batch_size: int,
+    optimizer: torch.optim.Optimizer,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    scheduler: LRScheduler | None = None,
 ) -> float:
-    """Train for one epoch in the given order; return the mean of the batches' losses."""
+    """Train for one epoch in the given order; return the mean of the batches' losses.
+
+    The scheduler is stepped once per optimiser step.
+    """
     loader = DataLoader(dataset, batch_size=batch_size, sampler=list(order))
-    criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     network.train()
     running_loss, correct = 0.0, 0
     for images, labels in loader:
@@ -98,6 +116,8 @@ def train(
         loss = criterion(outputs, labels)
         loss.backward()
         optimizer.step()
+        if scheduler:
+            scheduler.step()
         running_loss += loss.item() * len(labels)
         correct += (outputs.argmax(1) == labels).sum().item()
     return running_loss / len(dataset)

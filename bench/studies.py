@@ -2,20 +2,22 @@
 
     python -m bench.studies [--quick]
 
-Real rows of LeNet-5 on Fashion-MNIST, all that DVC does included. Writes bench/studies.json and
-bench/studies.md. Takes about 10 minutes on 2 cores, with nothing else running; `--quick` is one
-round of one epoch, to see that it works.
+Real rows of LeNet-5 on Fashion-MNIST, all that DVC does included; those against the usual loop are
+a sample of the published ones, each with its own settings on both sides. Writes bench/studies.json
+and bench/studies.md. Takes about 20 minutes on 2 cores, with nothing else running; `--quick` is one
+round of one epoch and a sample of three rows, to see that it works, and prints the page instead.
 """
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import pandas as pd
@@ -23,33 +25,40 @@ import torch
 from ruamel.yaml import YAML
 from torchvision import transforms
 
-from bench import reference
+from bench import reference, sample
 from bench.pipeline import ROOT
+from bench.sample import Stratum
+from experiments import plan
 from experiments.commands import output
 from imgclf.inference import cards
 from imgclf.markdown import table
+from imgclf.study import Study
 
 FOLDER = Path("bench")
 ROUNDS, EPOCHS = 3, 5
 """Of two rows at once against one after the other."""
-EPOCHS_OF_STUDY, ROWS_OF_STUDY = 20, 6
-"""Of a study against the usual loop: as published, and enough rows for what is done once."""
-EPOCHS_OF_LOOP = 4
-"""Of the usual loop that are timed; one is like another, and they take so long."""
-BATCH_SIZE, LR = 100, 0.001
+BATCH_SIZE = 100
+"""Of these two."""
+EPOCHS_OF_STUDY = 20
+"""Of a row against the usual loop: as published."""
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of one epoch")
+    parser.add_argument("--quick", action="store_true", help="a little, and only print it")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         one, other = _projects(Path(folder))
         measured = {
             "at_once": at_once(one, other, 1 if quick else ROUNDS, 1 if quick else EPOCHS),
-            "usual": against_usual(one, 1 if quick else EPOCHS_OF_STUDY, ROWS_OF_STUDY),
+            "usual": against_usual(one, sample.strata()[:3], 1, again=False)
+            if quick
+            else against_usual(one, sample.strata(), EPOCHS_OF_STUDY),
         }
+    if quick:
+        print(page(measured))
+        return
     (FOLDER / "studies.json").write_text(json.dumps(measured, indent=1) + "\n")
     (FOLDER / "studies.md").write_text(page(measured))
 
@@ -68,9 +77,14 @@ def at_once(one: Path, other: Path, rounds: int, epochs: int) -> dict[str, Any]:
     """Return the seconds of two rows one after the other and at once, alternately."""
     after, at = [], []
     for number in range(rounds):
-        seeds = [100 + 2 * number, 101 + 2 * number]
-        after.append(_study(one, seeds, epochs, jobs=1))
-        at.append(_study(other, seeds, epochs, jobs=2))
+        study = Study(
+            title="of the benchmark",
+            model="lenet5",
+            fixed={"epochs": epochs, "batch_size": BATCH_SIZE},
+            seeds=[100 + 2 * number, 101 + 2 * number],
+        )
+        after.append(_run(one, study, jobs=1)[0])
+        at.append(_run(other, study, jobs=2)[0])
         print({"one after the other": after[-1], "at once": at[-1]}, flush=True)
     ratios = [x / y for x, y in zip(after, at, strict=True)]
     return {
@@ -83,76 +97,133 @@ def at_once(one: Path, other: Path, rounds: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def against_usual(project: Path, epochs: int, rows: int) -> dict[str, Any]:
-    """Return the seconds of so many rows as a study, two at a time, and by the usual loop."""
-    study = _study(project, range(200, 200 + rows), epochs, jobs=2)
-    timed = min(epochs, EPOCHS_OF_LOOP)
-    usual = _usual(project, timed) / timed * epochs * rows
-    print({"study": study, "usual loop": usual}, flush=True)
-    return {"epochs": epochs, "rows": rows, "study_s": study, "usual_s": usual}
+def against_usual(
+    project: Path, strata: list[Stratum], epochs: int, *, again: bool = True
+) -> dict[str, Any]:
+    """Return the seconds of published rows as a study, two at a time, and by the usual loop.
 
+    Of the loop, an epoch of each measured row is timed before the study and, `again`, after it.
+    The rows of a stratum are taken to be as the measured one. The base case is in many studies: it
+    counts in each, though a study would not train it again.
+    """
+    rows = plan.rows("bench", sample.study(strata, epochs), plan.Revision(project, "HEAD"))
+    train, validation = _images(project)
 
-def _study(project: Path, seeds: Iterable[int], epochs: int, jobs: int) -> float:
-    """Return the seconds that a study of LeNet-5 with these seeds takes."""
-    study = {
-        "title": "of the benchmark",
-        "model": "lenet5",
-        "fixed": {"epochs": epochs, "batch_size": BATCH_SIZE, "lr": LR},
-        "seeds": list(seeds),
+    def loop() -> list[float]:
+        return [_epoch(row.settings, train, validation) for row in rows]
+
+    loops = [loop()]
+    # The longest first, so that the two workers end at nearly the same time.
+    order = sorted(range(len(strata)), key=loops[0].__getitem__, reverse=True)
+    wall, seconds = _run(project, sample.study([strata[i] for i in order], epochs), jobs=2)
+    loops += [loop()] if again else []
+    timed = list(zip(*loops, strict=True))
+    usual = [epochs * mean(times) for times in timed]
+    study = [seconds[row.name] for row in rows]
+
+    def of_all(times: list[float]) -> float:
+        return sum(stratum.rows * one for stratum, one in zip(strata, times, strict=True))
+
+    result = {
+        "epochs": epochs,
+        "strata": [
+            {"row": stratum.name, "rows": stratum.rows, "usual_s": usual_s, "study_s": study_s}
+            | {"usual_epochs_s": times}  # far apart if something else was running
+            for stratum, usual_s, study_s, times in zip(strata, usual, study, timed, strict=True)
+        ],
+        "sample": {"rows": len(rows), "usual_s": sum(usual), "study_s": wall},
+        "all": {
+            "rows": sum(stratum.rows for stratum in strata),
+            "usual_s": of_all(usual),
+            "study_s": of_all(study) / 2,  # as two are running at once
+        },
     }
-    YAML().dump(study, project / "studies/bench.yaml")
+    print(result, flush=True)
+    return result
+
+
+def _run(project: Path, study: Study, jobs: int) -> tuple[float, dict[str, float]]:
+    """Return the seconds that a study takes, and those of each of its rows by their names."""
+    YAML().dump(asdict(study), project / "studies/bench.yaml")
     output("git", "add", ".", cwd=project)
     identity = ("-c", "user.name=bench", "-c", "user.email=bench@example.org")
     output("git", *identity, "commit", "--quiet", "--message", "bench", cwd=project)
     command = (sys.executable, "-m", "experiments.study", "bench", "--jobs", str(jobs))
     before = time.perf_counter()
-    output(*command, cwd=project)
-    return time.perf_counter() - before
+    printed = output(*command, cwd=project)
+    wall = time.perf_counter() - before
+    rows = re.findall(r"^(\S+): (\d+) s$", printed, re.MULTILINE)
+    return wall, {name: float(seconds) for name, seconds in rows}
 
 
-def _usual(project: Path, epochs: int) -> float:
-    """Return the seconds of the usual loop: so many epochs of training and validation."""
+def _images(project: Path) -> list[reference.ImageDataset]:
+    """Return the training and the validation images, as people usually read them."""
     _, card = cards.read(project / "data/assigned/lenet5.json")
     scale = transforms.Normalize(card.mean, card.std)
     transform = transforms.Compose([transforms.ToTensor(), scale])
     parts: tuple[cards.Part, ...] = ("train", "validation")
-    train, validation = (
+    return [
         reference.ImageDataset(*cards.load(card, part, project / "data/normalised"), transform)
         for part in parts
-    )
+    ]
+
+
+def _epoch(
+    settings: dict[str, Any], train: reference.ImageDataset, validation: reference.ImageDataset
+) -> float:
+    """Return the seconds of an epoch of training and validation by the usual loop."""
+    network = sample.network(settings)
+    order = torch.randperm(len(train)).tolist()
     before = time.perf_counter()
-    network = reference.LeNet5()
-    for _ in range(epochs):
-        order = torch.randperm(len(train)).tolist()
-        reference.train(network, train, order, BATCH_SIZE, LR)
-        reference.evaluate(network, validation, BATCH_SIZE)
+    sample.train(network, settings, train, order)
+    reference.evaluate(network, validation, settings["batch_size"])
     return time.perf_counter() - before
 
 
 def page(measured: dict[str, Any]) -> str:
     """Return bench/studies.md."""
     at_once, usual = measured["at_once"], measured["usual"]
+    pair = {
+        "work": f"2 rows of {at_once['epochs']} epochs",
+        "one after the other": f"{at_once['after_s']:.0f} s",
+        "at once": f"{at_once['at_once_s']:.0f} s",
+        "times as fast": f"{at_once['median']:.2f}",
+        "lowest to highest": f"{at_once['lowest']:.2f} to {at_once['highest']:.2f}",
+    }
     rows = [
         {
-            "work": f"2 rows of {at_once['epochs']} epochs",
-            "before": f"one after the other {at_once['after_s']:.0f} s",
-            "study": f"at once {at_once['at_once_s']:.0f} s",
-            "times as fast": f"{at_once['median']:.2f}",
-            "lowest to highest": f"{at_once['lowest']:.2f} to {at_once['highest']:.2f}",
-        },
+            "row": one["row"],
+            "published rows": one["rows"],
+            "usual loop": f"{one['usual_s']:.0f} s",
+            "in the study": f"{one['study_s']:.0f} s",
+            "times as fast": f"{one['usual_s'] / (one['study_s'] / 2):.2f}",
+        }
+        for one in usual["strata"]
+    ]
+    totals = [
         {
-            "work": f"{usual['rows']} rows of {usual['epochs']} epochs",
-            "before": f"usual loop {usual['usual_s']:.0f} s",
-            "study": f"two at a time {usual['study_s']:.0f} s",
-            "times as fast": f"{usual['usual_s'] / usual['study_s']:.2f}",
-            "lowest to highest": "",
-        },
+            "work": work,
+            "usual loop": f"{total['usual_s']:.0f} s",
+            "study, two rows at a time": f"{total['study_s']:.0f} s",
+            "times as fast": f"{total['usual_s'] / total['study_s']:.2f}",
+        }
+        for work, total in (
+            (f"the {usual['sample']['rows']} rows", usual["sample"]),
+            (f"all {usual['all']['rows']} rows, weighted", usual["all"]),
+        )
     ]
     return (
-        "# Studies\n\nWritten by `python -m bench.studies`: LeNet-5 on Fashion-MNIST, batch "
-        f"{BATCH_SIZE}, all that DVC does included. The usual loop is timed for {EPOCHS_OF_LOOP} "
-        f"epochs of one row.\n\n"
-        f"{table(pd.DataFrame(rows))}\n"
+        "# Studies\n\nWritten by `python -m bench.studies`: LeNet-5 on Fashion-MNIST, all that DVC "
+        f"does included. Two rows of batch {BATCH_SIZE}, one after the other and at once:\n\n"
+        f"{table(pd.DataFrame([pair]))}\n\n"
+        f"Published rows of {usual['epochs']} epochs, the middle one of each study (of batch sizes "
+        "two), run as a study, two at a time, and by the usual loop, alone on all cores. Of the "
+        "loop, an epoch of training and validation was timed before the study and one after it; a "
+        "row of the study counts half its seconds, as another was running beside it:\n\n"
+        f"{table(pd.DataFrame(rows))}\n\n"
+        "The study of these rows as it was, and all published rows, each taken to be as the one "
+        "that stands for it:\n\n"
+        f"{table(pd.DataFrame(totals))}\n"
     )
 
 

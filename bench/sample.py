@@ -1,0 +1,103 @@
+"""A stratified sample of the published rows of Fashion-MNIST: as a study, and by the usual loop."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import StepLR
+
+from bench import reference
+from experiments import plan
+from imgclf.markdown import show
+from imgclf.study import Study
+
+PUBLISHED = Path("published/studies")
+SEED = 200
+"""One that no other row has, so that none is found in a cache."""
+SPLIT = {"batch_size": 3}
+"""Studies whose first few rows take so much longer that they are a stratum of their own."""
+PLAIN = {"zoo.lenet5.batchnorm": False, "zoo.lenet5.dropout": False}
+"""As params.yaml has them. Rows are named after their values, and two would be called `true`."""
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
+POOLINGS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": nn.CrossEntropyLoss(),
+    "mse": reference.softmax_mse,
+    "multi_margin": nn.MultiMarginLoss(),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stratum:
+    """Published rows, of which one is measured."""
+
+    name: str
+    """The study, and the value of the measured row."""
+    rows: int
+    """How many published rows there are."""
+    case: dict[str, Any]
+    """The parameters of the measured row."""
+
+
+def strata() -> list[Stratum]:
+    """Return the rows of every published study in one or two strata, measured by the middle row."""
+    found = []
+    for name in plan.names():
+        published = plan.load(name)
+        if not published.varies or not (PUBLISHED / f"{name}.csv").exists():
+            continue  # the base case by itself, which is in most of the others
+        ((key, values),) = published.varies.items()
+        first = SPLIT.get(name, 0)
+        for part in filter(None, (values[:first], values[first:])):
+            value = part[len(part) // 2]
+            case = PLAIN | published.fixed | {key: value}
+            found.append(Stratum(name=f"{name} {show(value)}", rows=len(part), case=case))
+    return found
+
+
+def study(strata: Iterable[Stratum], epochs: int) -> Study:
+    """Return the study of the measured rows, in this order."""
+    return Study(
+        title="of the benchmark",
+        model="lenet5",
+        cases=[stratum.case for stratum in strata],
+        fixed={"epochs": epochs},
+        seeds=[SEED],
+    )
+
+
+def network(settings: dict[str, Any]) -> reference.LeNet5:
+    """Return the network of a row with these settings, as it is usually written."""
+    one, two, three = settings["channels"]
+    return reference.LeNet5(
+        activation=ACTIVATIONS[settings["activation"]],
+        pooling=POOLINGS[settings["pooling"]],
+        channels=(one, two, three),
+        batchnorm=settings["batchnorm"],
+        dropout=settings["dropout"],
+    )
+
+
+def train(
+    network: nn.Module,
+    settings: dict[str, Any],
+    dataset: reference.ImageDataset,
+    order: Iterable[int],
+) -> float:
+    """Train for an epoch with the settings of a row by the usual loop; return the mean loss."""
+    optimizer = OPTIMIZERS[settings["optimizer"]](network.parameters(), lr=settings["lr"])
+    schedule, scheduler = settings["scheduler"], None
+    if schedule["name"] == "step":
+        scheduler = StepLR(optimizer, schedule["step_size"], schedule["gamma"])
+    criterion = CRITERIA[settings["loss"]]
+    size = settings["batch_size"]
+    return reference.train(network, dataset, order, size, optimizer, criterion, scheduler)
