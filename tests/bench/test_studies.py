@@ -13,7 +13,7 @@ from imgclf.inference.cards import Scaling
 from imgclf.inference.losses import LOSSES
 from imgclf.model import TrainingSettings
 from imgclf.training.trainer import Trainer
-from tests.closure import ROOT
+from tests.project import ROOT
 
 with chdir(ROOT):
     STRATA = sample.strata()
