@@ -64,6 +64,26 @@ def strata() -> list[Stratum]:
     return found
 
 
+def made_before(strata: Iterable[Stratum], revision: plan.Revision) -> dict[str, int]:
+    """Return how many rows of each stratum are a run that a row before them is as well.
+
+    Of a study they are those that find their training in DVC's run-cache: the base case is in many.
+    """
+    keys: set[str] = set()
+    waiting: dict[str, list[str]] = {}
+    counts = {}
+    for stratum in strata:
+        name = stratum.name.partition(" ")[0]
+        if name not in waiting:
+            published = plan.load(name)
+            rows = plan.rows(name, published, revision)
+            waiting[name] = [row.key for row in rows if row.seed == published.seeds[0]]
+        mine, waiting[name] = waiting[name][: stratum.rows], waiting[name][stratum.rows :]
+        counts[stratum.name] = sum(key in keys for key in mine)
+        keys |= set(mine)
+    return counts
+
+
 def study(strata: Iterable[Stratum], epochs: int) -> Study:
     """Return the study of the measured rows, in this order."""
     return Study(

@@ -96,7 +96,20 @@ def test_the_page_has_every_figure() -> None:
                 "sample": {"rows": 2, "usual_s": 310.0, "study_s": 75.0},
                 "all": {"rows": 5, "usual_s": 780.0, "study_s": 180.0},
             },
+            "made_before": {"rows": {"loss mse": 1, "dropout true": 0}, "seconds": 10.0},
         }
     )
-    for text in ("1.75 to 1.81", "loss mse", "4.00", "5.00", "the 2 rows", "4.13", "all 5", "4.33"):
+    for text in ("1.75 to 1.81", "loss mse", "4.00", "5.00", "the 2 rows", "4.13", "4.33", "5.38"):
         assert text in page
+
+
+def test_rows_made_before_are_the_base_case_again() -> None:
+    counts = sample.made_before(STRATA, plan.Revision(ROOT, "HEAD"))
+    assert {name for name, count in counts.items() if count} == {
+        "batchnorm true",
+        "dropout true",
+        "loss mse",
+        "optimizer sgd",
+        "pooling max",
+    }
+    assert sum(counts.values()) == 5
