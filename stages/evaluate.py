@@ -64,8 +64,12 @@ def main() -> None:
 
     wrong = np.flatnonzero(predictions != labels)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    columns = {"images": images[wrong], **{name: values[wrong] for name, values in rows.items()}}
+    kept = np.empty(len(wrong), [(name, v.dtype, v.shape[1:]) for name, v in columns.items()])
+    for name, values in columns.items():
+        kept[name] = values
     args.mistakes.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(args.mistakes, images=images[wrong], **{k: v[wrong] for k, v in rows.items()})
+    np.save(args.mistakes, kept)  # not savez: the bytes of a zip depend on Python's version
 
 
 if __name__ == "__main__":

@@ -42,17 +42,17 @@ def main() -> None:
             classes = tables.read(args.classes / f"{name}.csv")
             predictions = tables.read(args.predictions / f"{name}.csv")
             dataset = params["zoo"][name]["dataset"]
-            with np.load(args.mistakes / f"{name}.npz", allow_pickle=False) as mistakes:
-                results = Results(
-                    name=name,
-                    history=histories[name],
-                    best_epoch=read_json(args.training / f"{name}.json")["best_epoch"],
-                    classes=classes,
-                    confusion=tables.confusion(predictions, list(classes["class"])),
-                    mistakes=dict(mistakes),
-                    published=published.load(args.published, dataset).get(name),
-                    title=published.remark(args.published, dataset),
-                )
+            mistakes = np.load(args.mistakes / f"{name}.npy")
+            results = Results(
+                name=name,
+                history=histories[name],
+                best_epoch=read_json(args.training / f"{name}.json")["best_epoch"],
+                classes=classes,
+                confusion=tables.confusion(predictions, list(classes["class"])),
+                mistakes={column: mistakes[column] for column in mistakes.dtype.names},
+                published=published.load(args.published, dataset).get(name),
+                title=published.remark(args.published, dataset),
+            )
             _draw(results, folder, name)
         for name in study_results.names(args.studies, args.tables):
             _draw_study(study_results.load(name, args.studies, args.tables, args.published), folder)

@@ -80,6 +80,7 @@ class ConvTanhAvgPool2d(nn.Conv2d):
 
 FEW_CHANNELS = 8
 """With more, torch's convolution has work for a processor's vectors of 8 or 16 numbers."""
+BACKWARD_TWICE = "a second backward pass: the first has freed what it needs"
 Key = tuple[torch.Size, torch.dtype]
 """Shape and type of images."""
 
@@ -97,10 +98,11 @@ class _ConvTanhAvgPool2d(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         workspace, ctx.workspace = ctx.workspace, None
         if not workspace:
-            raise RuntimeError("a second backward pass: the first has freed what it needs")
-        gradients = workspace.backward(gradient, images=ctx.needs_input_grad[0])
+            raise RuntimeError(BACKWARD_TWICE)
+        gradients = workspace.backward(gradient)
+        images = workspace.folding.images() if ctx.needs_input_grad[0] else None
         ctx.layer.give_back(workspace)
-        return *gradients, None
+        return images, *gradients, None
 
 
 class _Workspace:
@@ -141,8 +143,8 @@ class _Workspace:
         pooled = torch.mm(self.pooled_and_one, self.identity_less_one)
         return pooled.view(*self.patches.counts, -1).permute(0, 3, 1, 2)
 
-    def backward(self, gradient: Tensor, *, images: bool) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Return the gradients of the images, unless they are not wanted, weight and bias."""
+    def backward(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of weight and bias; `folding` then has that of the images."""
         pixels = gradient.permute(0, 2, 3, 1).reshape(-1, len(self.identity))
         torch.mm(self.identity, pixels.t(), out=self.pooled)
         # d tanh(x) / 4 = sigmoid'(2x), in place of the sigmoid.
@@ -150,8 +152,7 @@ class _Workspace:
             self.pooled_at_all_places, self.sigmoid_by_place, grad_input=self.sigmoid_by_place
         )
         torch.mm(self.sigmoid, self.patches.transposed, out=self.kernels.gradient)
-        back = self.folding.images() if images else None
-        return back, *self.kernels.gradients()
+        return self.kernels.gradients()
 
     @functools.cached_property
     def folding(self) -> "_Folding":

@@ -45,6 +45,7 @@ class LeNet5:
         from torch import nn
 
         from imgclf.networks.layers import Conv2d, ConvTanhAvgPool2d, TanhAvgPool2d
+        from imgclf.networks.tanh_lenet5 import TanhLeNet5
 
         if min(shape[1:]) < 28:
             raise UserError(
@@ -52,12 +53,14 @@ class LeNet5:
             )
         activation = {"tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}[self.activation]
         pooling = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}[self.pooling]
-        network = nn.Sequential()
+        tanh_avg = self.activation == "tanh" and self.pooling == "avg"
+        one = tanh_avg and not self.batchnorm and not self.dropout
+        one = one and TanhLeNet5.fits(shape, self.channels[0])
+        network = TanhLeNet5() if one else nn.Sequential()
         before = shape[0]
         for number, channels in enumerate(self.channels, start=1):
             padding = 2 if number == 1 else 0
-            tanh_avg = number < 3 and self.activation == "tanh" and self.pooling == "avg"
-            if tanh_avg and not self.batchnorm:
+            if number < 3 and tanh_avg and not self.batchnorm:
                 fused = ConvTanhAvgPool2d(before, channels, 5, padding=padding)
                 network.add_module(f"conv{number}", fused)
                 before = channels
@@ -73,7 +76,7 @@ class LeNet5:
                 # The activations are increasing, so they can follow, on a quarter of the numbers:
                 # a step with channels 32, 64 and 256 is 1.1 times as fast.
                 layers = dict(reversed(layers.items()))
-            elif tanh_avg:
+            elif number < 3 and tanh_avg:
                 layers = {f"pool{number}": TanhAvgPool2d()}
             for name, layer in layers.items():
                 network.add_module(name, layer)

@@ -49,13 +49,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pairs = {"actual": CLASSES, "predicted": CLASSES[::-1], "confidence": 0.9}
     csv(Path("plots/predictions/fc.csv"), pd.DataFrame(pairs))
     Path("plots/mistakes").mkdir()
-    np.savez(
-        "plots/mistakes/fc.npz",
-        images=np.zeros((2, 1, 4, 4), np.uint8),
-        actual=np.array(CLASSES[:2]),
-        predicted=np.array(CLASSES[-2:]),
-        confidence=np.ones(2),
-    )
+    text = f"U{max(map(len, CLASSES))}"
+    fields = [("images", "u1", (1, 4, 4)), ("actual", text), ("predicted", text)]
+    wrong = [(0, *pair, 1.0) for pair in zip(CLASSES[:2], CLASSES[-2:], strict=True)]
+    np.save("plots/mistakes/fc.npy", np.array(wrong, [*fields, ("confidence", "f4")]))
 
     write(Path("studies/short.yaml"), STUDY)
     models = ("alexnet", "mobilenet_v2")
