@@ -80,7 +80,6 @@ class ConvTanhAvgPool2d(nn.Conv2d):
 
 FEW_CHANNELS = 8
 """With more, torch's convolution has work for a processor's vectors of 8 or 16 numbers."""
-BACKWARD_TWICE = "a second backward pass: the first has freed what it needs"
 Key = tuple[torch.Size, torch.dtype]
 """Shape and type of images."""
 
@@ -98,7 +97,7 @@ class _ConvTanhAvgPool2d(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         workspace, ctx.workspace = ctx.workspace, None
         if not workspace:
-            raise RuntimeError(BACKWARD_TWICE)
+            raise RuntimeError("a second backward pass: the first has freed what it needs")
         gradients = workspace.backward(gradient)
         images = workspace.folding.images() if ctx.needs_input_grad[0] else None
         ctx.layer.give_back(workspace)

@@ -1,16 +1,12 @@
-"""LeNet-5 with tanh and average pooling, which a training step on a CPU goes through as one.
-
-To note each operation for the backward pass and to go through the notes takes a tenth of a step
-with batch 10, for nothing: the operations are known. The results are the same to the bit.
-"""
+"""LeNet-5 with tanh and average pooling, which can do its own backward pass."""
 
 import functools
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from imgclf.networks.layers import BACKWARD_TWICE, FEW_CHANNELS, ConvTanhAvgPool2d
+from imgclf.networks.layers import FEW_CHANNELS, ConvTanhAvgPool2d
 
 
 class TanhLeNet5(nn.Sequential):
@@ -24,66 +20,56 @@ class TanhLeNet5(nn.Sequential):
     conv1: ConvTanhAvgPool2d
     conv2: ConvTanhAvgPool2d
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, num_classes) of `images` (N, C, SIDE, SIDE)."""
-        logits: Tensor
-        one = images.is_cpu and torch.is_grad_enabled() and not images.requires_grad
-        if one and not torch.is_autocast_enabled("cpu"):
-            logits = _TanhLeNet5.apply(images, self, *self.weights)
-        else:
-            logits = super().forward(images)  # type: ignore[no-untyped-call]
-        return logits
-
-    @functools.cached_property  # to walk through the layers takes as long as one of them
-    def weights(self) -> tuple[nn.Parameter, ...]:
-        """Weight and bias of each layer."""
-        return tuple(self.parameters())
-
     @staticmethod
     def fits(shape: tuple[int, int, int], channels: int) -> bool:
         """Return whether images are of such a shape (C, H, W), with `channels` after conv1."""
         side = TanhLeNet5.SIDE
         return shape[1:] == (side, side) and max(shape[0], channels) <= FEW_CHANNELS
 
+    @functools.cached_property  # to walk through the layers takes as long as one of them
+    def weights(self) -> tuple[nn.Parameter, ...]:
+        """Weight and bias of each layer."""
+        return tuple(self.parameters())
 
-class _TanhLeNet5(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, network: TanhLeNet5, *weights: Tensor) -> Tensor:
-        conv1, bias1, conv2, bias2, conv3, bias3, fc1, bias4, fc2, bias5 = weights
-        first = network.conv1.take_workspace(images)
+    @torch.no_grad()
+    def with_backward(self, images: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
+        """Return the logits (N, K) of images (N, C, SIDE, SIDE) on a CPU, and the backward pass.
+
+        That takes the gradient of the logits, once, and returns those of `parameters()`, in memory
+        as they are: the same bits as autograd's.
+        """
+        conv1, bias1, conv2, bias2, conv3, bias3, fc1, bias4, fc2, bias5 = self.weights
+        first = self.conv1.take_workspace(images)
         small = first.forward(images, conv1, bias1)
-        second = network.conv2.take_workspace(small)
+        second = self.conv2.take_workspace(small)
         smaller = second.forward(small, conv2, bias2)
-        rows = smaller.permute(0, 2, 3, 1).flatten(1)
-        third = torch.addmm(bias3, rows, _as_matrix(conv3).t()).tanh_()
+        pixels = smaller.permute(0, 2, 3, 1)
+        rows, kernels = pixels.flatten(1), conv3.permute(0, 2, 3, 1)
+        matrix = kernels.flatten(1)
+        third = torch.addmm(bias3, rows, matrix.t()).tanh_()
         fourth = torch.addmm(bias4, third, fc1.t()).tanh_()
-        ctx.network, ctx.workspaces, ctx.shape = network, (first, second), smaller.shape
-        ctx.save_for_backward(conv3, fc1, fc2, rows, third, fourth)
-        return torch.addmm(bias5, fourth, fc2.t())
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        conv3, fc1, fc2, rows, third, fourth = ctx.saved_tensors
-        workspaces, ctx.workspaces = ctx.workspaces, None
-        if not workspaces:
-            raise RuntimeError(BACKWARD_TWICE)
-        first, second = workspaces
-        gradients: list[Tensor] = []
-        for weight, inputs in ((fc2, fourth), (fc1, third), (_as_matrix(conv3), rows)):
-            gradients = [torch.mm(gradient.t(), inputs), gradient.sum(dim=0), *gradients]
-            gradient = torch.mm(gradient, weight)
-            if inputs is not rows:
-                torch.ops.aten.tanh_backward.grad_input(gradient, inputs, grad_input=gradient)
-        n, channels, height, width = ctx.shape
-        gradients[0] = gradients[0].view(-1, height, width, channels).permute(0, 3, 1, 2)
-        smaller = gradient.view(n, height, width, channels).permute(0, 3, 1, 2)
-        of_conv2 = second.backward(smaller)
-        of_conv1 = first.backward(second.folding.images())
-        ctx.network.conv1.give_back(first)
-        ctx.network.conv2.give_back(second)
-        return None, None, *of_conv1, *of_conv2, *gradients
+        @torch.no_grad()
+        def backward(gradient: Tensor) -> list[Tensor]:
+            gradients: list[Tensor] = []
+            for weight, inputs in ((fc2, fourth), (fc1, third), (matrix, rows)):
+                gradients = [torch.mm(gradient.t(), inputs), gradient.sum(dim=0), *gradients]
+                gradient = torch.mm(gradient, weight)
+                if inputs is not rows:
+                    torch.ops.aten.tanh_backward.grad_input(gradient, inputs, grad_input=gradient)
+            gradients[0] = gradients[0].view(kernels.shape).permute(0, 3, 1, 2)
+            of_conv2 = second.backward(gradient.view(pixels.shape).permute(0, 3, 1, 2))
+            of_conv1 = first.backward(second.folding.images())
+            self.conv1.give_back(first)
+            self.conv2.give_back(second)
+            pairs = zip(self.weights, (*of_conv1, *of_conv2, *gradients), strict=True)
+            return [_in_memory_as(weights, of_weights) for weights, of_weights in pairs]
+
+        return torch.addmm(bias5, fourth, fc2.t()), backward
 
 
-def _as_matrix(weight: Tensor) -> Tensor:
-    """Return (O, H W C), a view of channels-last memory."""
-    return weight.permute(0, 2, 3, 1).flatten(1)
+def _in_memory_as(weights: Tensor, gradient: Tensor) -> Tensor:
+    """Return the gradient in the weights' order of memory, in which fused optimisers go by."""
+    if gradient.stride() == weights.stride():
+        return gradient
+    return torch.empty_like(weights).copy_(gradient)

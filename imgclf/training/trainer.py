@@ -1,5 +1,6 @@
 """The training loop, an epoch at a time, so that its caller can save what it likes in between."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from imgclf.inference.augmentation import Augmentation
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
 from imgclf.model import TrainingSettings
+from imgclf.training.direct import Direct, loss_and_gradient
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
 from imgclf.training.precision import mixed_precision
 from imgclf.training.processes import Processes
@@ -49,6 +51,9 @@ class Trainer:
         schedule = SCHEDULERS[settings.scheduler.name]
         self.schedule = schedule(self.optimizer, settings, self.steps_per_epoch * settings.epochs)
         self.autocast, self.scaler = mixed_precision(data.labels.device, settings.precision)
+        self.backward = self._in_parts if self.divided else self._backward
+        if isinstance(network, Direct) and self._can_be_direct():
+            self.backward = functools.partial(self._directly, network)
 
     def _check_parts(self) -> None:
         """Raise `UserError` if a process had no image, or batch normalisation a single one."""
@@ -69,6 +74,12 @@ class Trainer:
                 f"several processes, of one of the {count} images, and batch normalisation needs "
                 f"more"
             )
+
+    def _can_be_direct(self) -> bool:
+        """Return whether gradients are those of whole batches and all weights, on a CPU."""
+        all_learn = all(weights.requires_grad for weights in self.network.parameters())
+        plain = self.settings.precision == "float32" and not self.divided
+        return all_learn and plain and self.data.labels.is_cpu
 
     @property
     def learning_rate(self) -> float:
@@ -170,7 +181,7 @@ class Trainer:
         """Return this process's share of the batch's mean loss, and the logits of its images."""
         for weights in self.weights:
             weights.grad = None
-        loss, logits = (self._in_parts if self.divided else self._backward)(images, labels)
+        loss, logits = self.backward(images, labels)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
@@ -197,6 +208,14 @@ class Trainer:
         self.processes.add(weights.grad for weights in self.weights if weights.grad is not None)
         losses, logits = zip(*outcomes, strict=True)
         return torch.stack(losses).sum(), torch.cat(logits)[: len(mine)]
+
+    def _directly(self, network: Direct, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_backward` of the whole batch, to the bit, without autograd."""
+        logits, backward = network.with_backward(images)
+        loss, gradient = loss_and_gradient(self.loss, logits, labels)
+        for weights, of_weights in zip(self.weights, backward(gradient), strict=True):
+            weights.grad = of_weights
+        return loss, logits
 
     def _backward(
         self, images: Tensor, labels: Tensor, share: float = 1.0
