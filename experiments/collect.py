@@ -25,6 +25,7 @@ from experiments.row import Place
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import write
+from imgclf.study import CODE_OF, code_id
 
 FOLDER = Path("metrics/studies")
 PARTS = ("", "_history", "_classes", "_confusion", "_correct")
@@ -70,10 +71,12 @@ def read(place: Place, row: Row, commit: str) -> Result:
     """Return what an experiment found, from its commit and (what is not in git) from DVC."""
     revision, model = Revision(Path(place.git), commit), row.model
     stages = settings.parse(revision.show("dvc.lock"))["stages"]
+    made_for = {"fetch": row.dataset, "normalise": row.dataset}
     hashes = {
-        out["path"]: out["md5"]
-        for stage in (f"train@{model}", f"evaluate@{model}")
-        for out in stages[stage]["outs"]
+        file["path"]: file["md5"]
+        for name in CODE_OF
+        for kind in ("deps", "outs")
+        for file in stages[f"{name}@{made_for.get(name, model)}"][kind]
     }
     run = {"study": row.study, "name": row.name, "value": row.value, "seed": str(row.seed)}
     run |= {"model": model, "dataset": row.dataset, "settings": json.dumps(row.settings)}
@@ -84,6 +87,7 @@ def read(place: Place, row: Row, commit: str) -> Result:
         "seconds": _seconds(_stored(place, commit, spent, hashes[spent])),
         "predictions_md5": hashes[predictions],
         "commit": commit,
+        "code": code_id({name: hashes[f"data/code/{name}.txt"] for name in CODE_OF}),
         "key": row.key,
     }
     tables = (

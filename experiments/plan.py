@@ -20,11 +20,9 @@ from imgclf import model as models
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
-from imgclf.study import Study, parse, with_fixed
+from imgclf.study import CODE_OF, Study, parse, with_fixed
 
 FOLDER = Path("studies")
-CODE_OF = ("fetch", "normalise", "weights", "features", "train", "evaluate")
-"""The stages whose code decides a result."""
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 

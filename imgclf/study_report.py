@@ -39,10 +39,12 @@ def sections(
     claims: Sequence[Claim],
     reasons: Sequence[Reason],
     pictures: Mapping[str, str],
+    code: str,
 ) -> list[str]:
     """Return the part of results.md on studies; nothing without results.
 
-    `pictures` are the paths of all pictures from results.md, by the names of the files.
+    `pictures` are the paths of all pictures from results.md, by the names of the files. `code` is
+    the `code_id` of today: runs of other code are named.
     """
     if not studies:
         return []
@@ -53,10 +55,23 @@ def sections(
     parts += reproduction(studies, reasons)
     for results in studies:
         if results.networks:
-            parts += networks_section(results, pictures)
+            heading, *section = networks_section(results, pictures)
         else:
-            parts += study_section(results, by_name, pictures)
+            heading, *section = study_section(results, by_name, pictures)
+        parts += [heading, *_notes(_other_code(results, code)), *section]
     return parts
+
+
+def _other_code(results: StudyResults, code: str) -> str:
+    """Return what to know of runs that today's code might give other figures; else nothing."""
+    old = results.of_other_code(code)
+    if not old:
+        return ""
+    which = "all" if len(old) == len(results.runs) else listed([f"`{name}`" for name in old])
+    return (
+        f"{len(old)} of {len(results.runs)} runs are of other code than today's ({which}): "
+        f"`make study NAME={results.name}` repeats them"
+    )
 
 
 def _seeds(results: StudyResults, studies: Mapping[str, StudyResults]) -> Spread | None:

@@ -85,6 +85,11 @@ class StudyResults:
             for name, runs in self.runs.groupby("value", sort=False)
         }
 
+    def of_other_code(self, code: str) -> list[str]:
+        """Return the names of the runs whose code is not that of `code_id`."""
+        known = self.runs.get("code", pd.Series("", self.runs.index))
+        return [str(name) for name in self.runs["name"][known != code]]
+
     @property
     def as_published(self) -> bool:
         """Whether published figures can be compared with these without saying why not."""

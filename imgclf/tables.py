@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
-_TEXT = ("value", "name", "class", "correct", "model", "dataset", "settings", "actual", "predicted")
+_TEXT = (
+    "value",
+    "name",
+    "class",
+    "correct",
+    "model",
+    "dataset",
+    "settings",
+    "actual",
+    "predicted",
+    "code",
+)
 TEXT = dict.fromkeys(_TEXT, str)
 """Columns that are read as they stand: pandas would make numbers of values, and nothing of "NA"."""
 

@@ -14,6 +14,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write
 from imgclf.comparison import Claim
 from imgclf.figures import FIGURES
+from imgclf.study import todays_code
 from imgclf.study_report import Reason
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("params", "history", "training", "metrics", "classes", "predictions", "runs"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("figures", "published", "studies", "tables", "output"):
+    for name in ("figures", "published", "studies", "tables", "code", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
@@ -74,6 +75,7 @@ def main() -> None:
         [settings.read(Claim, claim, "claims") for claim in claims],
         [settings.read(Reason, reason, "reasons") for reason in reasons],
         pictures,
+        todays_code(args.code),
     )
     write(args.output, report.results(reports, [*itertools.chain(*audits)], studies))
 

@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 
 from experiments import collect, engines, options, plan, row
 from imgclf.common.errors import UserError
+from imgclf.study import todays_code
 from tests.project import ROOT, commit, copy_project, run, start_repository, use_digits
 
 TINY: dict[str, Any] = {
@@ -282,6 +283,9 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
         bits = np.unpackbits(np.frombuffer(base64.b64decode(correct["correct"]), np.uint8))
         assert correct["name"] == one["name"]
         assert bits.sum() / 360 == pytest.approx(float(one["accuracy"]), abs=1e-6)
+    lists = str(kept(studied) / "code")
+    run(studied, "python", "-m", "stages.code", "--scripts", "stages", "--output", lists)
+    assert {row["code"] for row in runs} == {todays_code(Path(lists))}
     assert run(studied, "git", "status", "--porcelain").stdout.split() == ["??", "metrics/"]
     assert not list((studied / ".studies/clones").glob("*"))
 

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ validation_images: 10
 models:
   a: {settings: {lr: 0.1, epochs: 30}, accuracy: 0.93, note: it was so, class_accuracy: {"7": 0.4}}
 """
+CODE = "c0de"
 
 
 def run(study: str, value: str, seed: int, right: int, **more: object) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def run(study: str, value: str, seed: int, right: int, **more: object) -> dict[s
         "validation_accuracy": right / 1000 + 0.01,
         "seconds": 60.0,
         "key": f"{study}{value}{seed}",
+        "code": CODE,
         "correct": correct,
     } | more
 
@@ -133,7 +136,7 @@ def text(
     names = [f"study_{results.name}" for results in studies] + ["study_rates_losses"]
     names += [f"{network.name}_loss" for results in studies for network in results.networks]
     pictures = {name: f"{name}.png" for name in names}
-    return "\n".join(study_report.sections(studies, claims, reasons, pictures))
+    return "\n".join(study_report.sections(studies, claims, reasons, pictures, CODE))
 
 
 def test_a_section_says_what_is_chosen_and_what_it_is_worth(
@@ -315,4 +318,31 @@ def test_very_many_values_are_folded_away(tmp_path: Path) -> None:
 
 
 def test_without_studies_there_is_no_section() -> None:
-    assert study_report.sections([], [], [], {}) == []
+    assert study_report.sections([], [], [], {}, CODE) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "note"),
+    [
+        ({}, ""),
+        ({0: "0ld"}, "1 of 2 runs are of other code than today's (`rates-0.1-s0`)"),
+        ({0: "0ld", 1: ""}, "2 of 2 runs are of other code than today's (all)"),
+        ({0: None, 1: None}, "2 of 2 runs are of other code than today's (all)"),
+    ],
+    ids=str,
+)
+def test_runs_of_other_code_are_named(
+    code: dict[int, str | None], note: str, tmp_path: Path
+) -> None:
+    runs = [run("rates", "0.1", 0, 950), run("rates", "0.2", 0, 891)]
+    for number, other in code.items():
+        runs[number]["code"] = other
+    results = load(tmp_path, "rates", YAML, runs)
+    heading, *more = text(results).split("### ")[-1].split("\n", 2)
+    assert heading == results.study.title
+    assert more[0].startswith(f"> **Note.** {note}: `make study NAME=rates`" if note else "`stud")
+
+
+def test_so_are_all_runs_of_a_table_that_does_not_say(rates: StudyResults) -> None:
+    known = dataclasses.replace(rates, runs=rates.runs.drop(columns="code"))
+    assert known.of_other_code(CODE) == ["rates-0.1-s0", "rates-0.2-s0"]

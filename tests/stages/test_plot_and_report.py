@@ -12,6 +12,7 @@ import pytest
 
 from imgclf import markdown
 from imgclf.common.files import write, write_json
+from imgclf.study import CODE_OF, todays_code
 from stages import plot, report
 from tests.project import ROOT, run
 
@@ -54,13 +55,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wrong = [(0, *pair, 1.0) for pair in zip(CLASSES[:2], CLASSES[-2:], strict=True)]
     np.save("plots/mistakes/fc.npy", np.array(wrong, [*fields, ("confidence", "f4")]))
 
+    for stage in CODE_OF:
+        write(Path(f"data/code/{stage}.txt"), f"of {stage}\n")
+    code = {"alexnet": todays_code(Path("data/code")), "mobilenet_v2": "another"}
+
     write(Path("studies/short.yaml"), STUDY)
     models = ("alexnet", "mobilenet_v2")
     names = [f"short-{model}-s0" for model in models]
     settings = json.dumps({"dataset": "cifar10", "epochs": 2})
     more = {"seed": 0, "dataset": "cifar10", "settings": settings, "seconds": 9.0}
     rows = [
-        {**FIGURES, **TRAINING, **more, "name": name, "value": model, "model": model, "key": model}
+        {**FIGURES, **TRAINING, **more, "name": name, "code": code[model]}
+        | dict.fromkeys(("value", "model", "key"), model)
         for name, model in zip(names, models, strict=True)
     ]
     bits = base64.b64encode(np.packbits(np.arange(16) < 12).tobytes()).decode()
@@ -105,6 +111,7 @@ def test_models_and_networks_of_studies_are_reported_with_all_pictures_and_links
         *("A short training", "alexnet (short)", "mobilenet_v2 (short)", "Environment"),
     ]
     assert "**Not the published protocol:** `epochs` 2 (published: 30)." in text
+    assert "1 of 2 runs are of other code than today's (`short-mobilenet_v2-s0`)" in text
     assert not re.search(r"\b(nan|None)\b", text)
     assert (project / "plots/curves/train_loss.csv").read_text() == "epoch,fc\n1,0.5\n2,0.2\n"
 
