@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -29,7 +29,6 @@ from torchvision import transforms
 
 from bench import reference, sample
 from bench.pipeline import ROOT
-from bench.sample import Stratum
 from experiments import plan
 from experiments.commands import output
 from imgclf.inference import cards
@@ -37,19 +36,32 @@ from imgclf.markdown import table
 from imgclf.study import Study
 
 FOLDER = Path("bench")
-ROUNDS, EPOCHS = 3, 5
-"""Of two rows at once against one after the other."""
 BATCH_SIZE = 100
-"""Of these two."""
-EPOCHS_OF_STUDY = 20
-"""Of a row against the usual loop: as published."""
+"""Of two rows at once and one after the other."""
 
 
-SECTIONS = ("at_once", "usual", "made_before")
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """How much is measured."""
+
+    rounds: int
+    """Of two rows at once against one after the other."""
+    epochs: int
+    """Of these two."""
+    epochs_of_study: int
+    """Of a row against the usual loop."""
+    strata: int | None
+    """How many of the sample are used, or all."""
+    loops: int
+    """How many times an epoch of the usual loop is timed: before the study, and after it."""
+
+
+FULL = Amount(rounds=3, epochs=5, epochs_of_study=20, strata=None, loops=2)
+QUICK = Amount(rounds=1, epochs=1, epochs_of_study=1, strata=3, loops=1)
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write; each section is kept as it comes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="a little of all, and only print it")
@@ -59,32 +71,25 @@ def main() -> None:
     if args.quick and args.sections:
         parser.error("--quick is of all sections")
 
-    quick, results = args.quick, FOLDER / "studies.json"
-    measured = json.loads(results.read_text()) if results.exists() and not quick else {}
-    strata = sample.strata()[: 3 if quick else None]
+    amount, results = QUICK if args.quick else FULL, FOLDER / "studies.json"
+    measured = json.loads(results.read_text()) if results.exists() and not args.quick else {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        one, other = _projects(Path(folder))
-        sections: dict[str, Callable[[], dict[str, Any]]] = {
-            "at_once": lambda: at_once(one, other, 1 if quick else ROUNDS, 1 if quick else EPOCHS),
-            "usual": lambda: against_usual(
-                one, strata, 1 if quick else EPOCHS_OF_STUDY, again=not quick
-            ),
-            "made_before": lambda: made_before(other, strata),
-        }
+        projects = _projects(Path(folder))
         for section in args.sections or SECTIONS:
-            measured[section] = sections[section]()
-    if quick:
+            measured[section] = SECTIONS[section](*projects, amount)
+            if not args.quick:
+                results.write_text(json.dumps(measured, indent=1) + "\n")
+    if args.quick:
         print(page(measured))
     elif missing := [section for section in SECTIONS if section not in measured]:
-        sys.exit(f"nothing is written: not measured yet: {', '.join(missing)}")
+        sys.exit(f"bench/studies.md is as it was: not measured yet: {', '.join(missing)}")
     else:
-        results.write_text(json.dumps(measured, indent=1) + "\n")
         (FOLDER / "studies.md").write_text(page(measured))
 
 
-def _projects(folder: Path) -> list[Path]:
+def _projects(folder: Path) -> tuple[Path, Path]:
     """Return two clones that have the data and caches of their own: none finds the other's runs."""
-    clones = [folder / name for name in ("one", "other")]
+    clones = folder / "one", folder / "other"
     for clone in clones:
         output("git", "clone", "--quiet", str(ROOT), str(clone), cwd=ROOT)
     output("dvc", "repro", "--quiet", "assign", cwd=clones[0])
@@ -92,14 +97,14 @@ def _projects(folder: Path) -> list[Path]:
     return clones
 
 
-def at_once(one: Path, other: Path, rounds: int, epochs: int) -> dict[str, Any]:
+def at_once(one: Path, other: Path, amount: Amount) -> dict[str, Any]:
     """Return the seconds of two rows one after the other and at once, alternately."""
     after, at = [], []
-    for number in range(rounds):
+    for number in range(amount.rounds):
         study = Study(
             title="of the benchmark",
             model="lenet5",
-            fixed={"epochs": epochs, "batch_size": BATCH_SIZE},
+            fixed={"epochs": amount.epochs, "batch_size": BATCH_SIZE},
             seeds=[100 + 2 * number, 101 + 2 * number],
         )
         after.append(_run(one, study, jobs=1)[0])
@@ -107,7 +112,7 @@ def at_once(one: Path, other: Path, rounds: int, epochs: int) -> dict[str, Any]:
         print({"one after the other": after[-1], "at once": at[-1]}, flush=True)
     ratios = [x / y for x, y in zip(after, at, strict=True)]
     return {
-        "epochs": epochs,
+        "epochs": amount.epochs,
         "after_s": median(after),
         "at_once_s": median(at),
         "median": median(ratios),
@@ -116,15 +121,14 @@ def at_once(one: Path, other: Path, rounds: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def against_usual(
-    project: Path, strata: list[Stratum], epochs: int, *, again: bool = True
-) -> dict[str, Any]:
+def against_usual(project: Path, _: Path, amount: Amount) -> dict[str, Any]:
     """Return the seconds of published rows as a study, two at a time, and by the usual loop.
 
-    Of the loop, an epoch of each measured row is timed before the study and, `again`, after it.
-    The rows of a stratum are taken to be as the measured one. The base case is in many studies:
+    Of the loop, an epoch of each measured row is timed before the study and another after it. The
+    rows of a stratum are taken to be as the measured one. The base case is in many studies:
     here it counts in each, though a study does not train it again (see `made_before`).
     """
+    strata, epochs = sample.strata()[: amount.strata], amount.epochs_of_study
     rows = plan.rows("bench", sample.study(strata, epochs), plan.Revision(project, "HEAD"))
     train, validation = _images(project)
 
@@ -135,7 +139,7 @@ def against_usual(
     # The longest first, so that the two workers end at nearly the same time.
     order = sorted(range(len(strata)), key=loops[0].__getitem__, reverse=True)
     wall, seconds = _run(project, sample.study([strata[i] for i in order], epochs), jobs=2)
-    loops += [loop()] if again else []
+    loops += [loop() for _ in range(amount.loops - 1)]
     timed = list(zip(*loops, strict=True))
     usual = [epochs * mean(times) for times in timed]
     study = [seconds[row.name] for row in rows]
@@ -161,17 +165,26 @@ def against_usual(
     return result
 
 
-def made_before(project: Path, strata: list[Stratum]) -> dict[str, Any]:
+def made_before(_: Path, project: Path, amount: Amount) -> dict[str, Any]:
     """Return which published rows another study has made already, and what such a row takes."""
     study = Study(title="of the benchmark", model="lenet5", fixed={"epochs": 1}, seeds=[300, 301])
     _run(project, study, jobs=2)
-    _, seconds = _run(project, study, jobs=2, name="again")
+    seconds = _run(project, study, jobs=2, name="again")[1]
     result = {
-        "rows": sample.made_before(strata, plan.Revision(project, "HEAD")),
+        "rows": sample.made_before(
+            sample.strata()[: amount.strata], plan.Revision(project, "HEAD")
+        ),
         "seconds": mean(seconds.values()),
     }
     print(result, flush=True)
     return result
+
+
+SECTIONS: dict[str, Callable[[Path, Path, Amount], dict[str, Any]]] = {
+    "at_once": at_once,
+    "usual": against_usual,
+    "made_before": made_before,
+}
 
 
 def _run(

@@ -67,11 +67,12 @@ def _other_code(results: StudyResults, code: str) -> str:
     old = results.of_other_code(code)
     if not old:
         return ""
-    which = "all" if len(old) == len(results.runs) else listed([f"`{name}`" for name in old])
-    return (
-        f"{len(old)} of {len(results.runs)} runs are of other code than today's ({which}): "
-        f"`make study NAME={results.name}` repeats them"
-    )
+    if len(old) == len(results.runs):
+        which = "all runs are of other code than today's"
+    else:
+        names = listed([f"`{name}`" for name in old])
+        which = f"{len(old)} of {len(results.runs)} runs are of other code than today's ({names})"
+    return f"{which}: `make study NAME={results.name}` repeats them"
 
 
 def _seeds(results: StudyResults, studies: Mapping[str, StudyResults]) -> Spread | None:

@@ -326,8 +326,8 @@ def test_without_studies_there_is_no_section() -> None:
     [
         ({}, ""),
         ({0: "0ld"}, "1 of 2 runs are of other code than today's (`rates-0.1-s0`)"),
-        ({0: "0ld", 1: ""}, "2 of 2 runs are of other code than today's (all)"),
-        ({0: None, 1: None}, "2 of 2 runs are of other code than today's (all)"),
+        ({0: "0ld", 1: ""}, "All runs are of other code than today's"),
+        ({0: None, 1: None}, "All runs are of other code than today's"),
     ],
     ids=str,
 )
