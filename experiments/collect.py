@@ -12,7 +12,7 @@ import csv
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def _bits(predictions: str) -> str:
     """Return a bit for each line of predictions, set where it is right, in base64."""
     lines = csv.DictReader(io.StringIO(predictions))
     right = [line["actual"] == line["predicted"] for line in lines]
-    return base64.b64encode(np.packbits(right).tobytes()).decode()
+    return base64.b64encode(np.packbits(np.array(right, bool)).tobytes()).decode()
 
 
 def _confusion(predictions: str) -> Table:
@@ -172,9 +172,20 @@ def _lines(study: str, part: str) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(file)
 
 
-def save(study: str, results: Iterable[Result]) -> None:
-    """Write the tables of a study."""
-    ordered = list(results)
+def save(study: str, rows: Iterable[Row], results: Mapping[str, Result]) -> None:
+    """Write the tables of a study, in the order of its rows; `results` are by their names.
+
+    What is in the tables of a row without a result stays until it has one, though other code has
+    made it, if it has the same settings.
+    """
+    before = load(study)
+    ordered = []
+    for row in rows:
+        if row.name in results:
+            ordered.append(results[row.name])
+        elif row.name in before:
+            old = before[row.name]
+            ordered += [old] if old.run.get("settings") == json.dumps(row.settings) else []
     tables = (
         [result.run for result in ordered],
         *(
@@ -182,8 +193,13 @@ def save(study: str, results: Iterable[Result]) -> None:
             for kind in ("history", "classes", "confusion", "correct")
         ),
     )
-    for part, table in zip(PARTS, tables, strict=True):
-        write(FOLDER / f"{study}{part}.csv", _csv(table))
+    # That of the runs comes last: a key in it says that the others have the run as well.
+    for part, table in reversed([*zip(PARTS, tables, strict=True)]):
+        path = FOLDER / f"{study}{part}.csv"
+        if table:
+            write(path, _csv(table))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _csv(table: Table) -> str:

@@ -69,7 +69,8 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None and shutil.which("nvidia-smi"):
         query = ("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader")
-        visible = ",".join(output(*query, cwd=Path()).split())
+        with contextlib.suppress(UserError):  # it is there, and no GPU or driver is
+            visible = ",".join(output(*query, cwd=Path()).split())
     return [name for name in (visible or "").split(",") if name]
 
 

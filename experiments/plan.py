@@ -168,8 +168,9 @@ def result_key(values: Mapping[str, Any], model: str, code: Mapping[str, str]) -
 
 def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
     chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
-    sources.check(chosen.data)
-    data = asdict(chosen.data[chosen.zoo[model].dataset])
+    dataset = chosen.zoo[model].dataset
+    sources.check(chosen.data, [dataset])
+    data = asdict(chosen.data[dataset])
     data.pop("mirror", None)  # where the same bytes come from
     if data.get("sha256"):
         del data["path"]

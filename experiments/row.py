@@ -193,8 +193,6 @@ def _clone(place: Place, name: str) -> Iterator[_Clone]:
             # A row that was killed goes on from its last epoch: checkpoints are named after their
             # content.
             (clone / ".checkpoints").symlink_to(checkpoints)
-            with (clone / ".git/info/exclude").open("a") as file:
-                file.write("/.checkpoints\n")  # .gitignore speaks of a folder, and a link is none
             yield _Clone(folder=clone, log=place.log(name), lock=lock)
         finally:
             shutil.rmtree(clone, ignore_errors=True)

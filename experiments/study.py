@@ -10,11 +10,12 @@ command tries again.
 
 import argparse
 import contextlib
+import dataclasses
 import fcntl
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -127,10 +128,9 @@ def _fetch(here: Place, there: Place, name: str) -> None:
 
 
 def _save(planned: Iterable[Row], results: dict[str, Result]) -> None:
-    for study in {r.study for r in planned}:
-        kept = [results[r.name] for r in planned if r.study == study and r.name in results]
-        if kept:
-            collect.save(study, kept)
+    rows = [*planned]
+    for study in {r.study for r in rows if r.name in results}:
+        collect.save(study, [r for r in rows if r.study == study], results)
 
 
 def _report(here: Place, outcome: Outcome) -> None:
@@ -152,6 +152,11 @@ def _keep(
     sys.stdout.flush()
 
 
+def _needs(here: Place, r: Row) -> Hashable:
+    """Return what stands for all that is prepared for a row."""
+    return r.data_key, here.remote and (r.model, r.settings["weights"])
+
+
 def _outcomes(
     here: Place, there: Place, missing: list[Row], engine: Engine, resources: Resources
 ) -> Iterator[Outcome]:
@@ -166,12 +171,17 @@ def _outcomes(
         engine(resources) as call,
         tqdm(total=len(missing), unit="row", dynamic_ncols=True, disable=not terminal) as bar,
     ):
+        failed = {}
         if here.remote or min(resources.jobs, len(missing)) > 1:
-            for r in {(r.data_key, here.remote and r.model): r for r in missing}.values():
+            for needs, r in {_needs(here, r): r for r in missing}.items():
                 outcome = row.prepare(here, r)
                 if outcome.error:
-                    raise UserError(f"the data of {r.name} could not be made:\n{outcome.error}")
-        for wave in (once, again):
+                    failed[needs] = outcome
+        for r in missing:
+            if (needs := _needs(here, r)) in failed:
+                yield dataclasses.replace(failed[needs], row=r)
+                bar.update()
+        for wave in ([r for r in rows if _needs(here, r) not in failed] for rows in (once, again)):
             # Threads, because all they do is wait for a process, here or elsewhere.
             jobs = min(resources.jobs, max(len(wave), 1))
             parallel = Parallel(n_jobs=jobs, prefer="threads", return_as="generator_unordered")

@@ -45,9 +45,19 @@ class Value:
     """Which test images each run got right (N,); empty where that is not known."""
 
     @property
+    def label(self) -> str:
+        """The name, or what stands for that of a study that varies nothing."""
+        return value_label(self.name)
+
+    @property
     def mean(self) -> float:
         """The mean accuracy."""
         return float(np.mean(self.accuracies))
+
+
+def value_label(value: str) -> str:
+    """Return the name of a value as it is shown; a study that varies nothing has an empty one."""
+    return value or "(as it is)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from imgclf.comparison import value_label
 from imgclf.published import Published
 
 DPI = 110
@@ -182,7 +183,7 @@ def study(
     numbers = pd.to_numeric(summary["value"], errors="coerce")
     scaled = bool((numbers > 0).all() and numbers.max() > 10 * numbers.min())
     places = (numbers if scaled else pd.Series(range(len(summary)))).to_numpy()
-    names = [name or "(as it is)" for name in summary["value"]]
+    names = [value_label(name) for name in summary["value"]]
     upright = scaled or sum(map(len, names)) < LETTERS
     height = 3.6 if upright else 1.4 + 0.26 * len(names)
     with mpl.rc_context(STYLE):

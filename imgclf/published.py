@@ -96,10 +96,20 @@ class Published:
         """The last row of the history."""
         return dict(self.history.iloc[-1])
 
+    def best_epochs(self, column: str, margin: float = 0.0) -> list[int]:
+        """Return the epochs with the best value of a column of the history, or within `margin`.
+
+        The lowest of a loss and the highest of all else is the best.
+        """
+        values = self.history.set_index("epoch")[column]
+        behind = values - values.min() if column.endswith("loss") else values.max() - values
+        # Recovered accuracies are sums: of two that are equal, one may be off in the last bit.
+        near = behind.round(2 * DECIMALS) <= round(margin, 2 * DECIMALS)
+        return [int(epoch) for epoch in values.index[near]]
+
     def best_epoch(self, column: str) -> int:
         """Return the first epoch with the best value of a column of the history."""
-        values = self.history.set_index("epoch")[column].round(2 * DECIMALS)
-        return int(values.idxmin() if column.endswith("loss") else values.idxmax())
+        return self.best_epochs(column)[0]
 
 
 def load(folder: Path, dataset: str) -> dict[str, Published]:

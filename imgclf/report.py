@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from imgclf.comparison import LEVEL, Bits, mcnemar
 from imgclf.markdown import (
     anchor,
     contents,
@@ -24,6 +25,10 @@ from imgclf.published import Published, differences
 
 TURNED = 1.02
 """Validation loss has turned when it ends this many times as high as it was at its lowest."""
+OF_IMAGES_ALONE = (
+    " That is by McNemar's test, so of the test images alone: nothing is known of seeds here."
+)
+"""What to know of a comparison of single runs."""
 INSTEAD = {
     "train_images": {0: "all but those of validation"},
     "validation_images": {0: "none"},
@@ -53,6 +58,8 @@ class ModelReport:
     classes: pd.DataFrame
     confusion: pd.DataFrame
     """Test images by true class (rows) and predicted one (columns); no rows if not known."""
+    correct: Bits
+    """Which test images it got right (N,); in the order of the data set."""
     published: Published | None
     run: Mapping[str, Any]
     """The time the training took, in seconds, and the environment."""
@@ -121,22 +128,20 @@ def by_dataset(reports: list[ModelReport]) -> list[list[ModelReport]]:
 
 
 def summary_sentence(reports: list[ModelReport]) -> str:
-    """Return which model of a data set is best, and which are too close to it to tell apart."""
+    """Return which model of a data set is best, and which its test images do not tell from it."""
     best = max(reports, key=lambda report: float(report.metrics["accuracy"]))
     others = [report for report in reports if report is not best]
     sentence = (
         f"On {best.settings['dataset']}, the highest test accuracy is that of `{best.name}`, "
         f"{percent(best.metrics['accuracy'])}."
     )
-    close = [r for r in others if r.metrics["accuracy_high"] >= best.metrics["accuracy_low"]]
+    if not others:
+        return sentence
+    close = [r for r in others if mcnemar(best.correct, r.correct) >= 1 - LEVEL]
     if close:
         names = listed([f"`{report.name}`" for report in close])
-        sentence += (
-            f" Its interval overlaps with that of {names}: these runs do not tell them apart."
-        )
-    elif others:
-        sentence += " Its interval overlaps with no other."
-    return sentence
+        return f"{sentence} It cannot be told apart from {names}.{OF_IMAGES_ALONE}"
+    return f"{sentence} It can be told apart from every other.{OF_IMAGES_ALONE}"
 
 
 def data_remark(remark: str) -> str:
@@ -300,7 +305,9 @@ def classes_table(classes: pd.DataFrame, published: Mapping[str, float] | None =
     if published:
         theirs = classes["class"].map(published)
         rows["published accuracy"] = [optional(share, "{:.3f}".format) for share in theirs]
-        rows["difference"] = [optional(share, points) for share in classes["recall"] - theirs]
+        rows["difference, in points"] = [
+            optional(share, points) for share in classes["recall"] - theirs
+        ]
     return table(rows)
 
 

@@ -1,14 +1,23 @@
 """Whether each data set of params.yaml is one that this project knows how to get."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from imgclf.common.data_settings import DataSettings
+from imgclf.common.errors import UserError
 from imgclf.common.settings import unknown
 from imgclf.datasets import DATASETS
 
 
-def check(data: Mapping[str, DataSettings]) -> None:
-    """Raise `UserError` for the first of the entries of `data` whose source is unknown."""
+def check(data: Mapping[str, DataSettings], used: Iterable[str]) -> None:
+    """Raise `UserError` for the first entry of `data` that is amiss.
+
+    Every source must be known, and of the data sets that are `used`, where their images are.
+    """
     for name, settings in data.items():
         if settings.source not in DATASETS:
             raise unknown(f"data.{name}.source", settings.source, DATASETS)
+    for name in used:
+        if getattr(data[name], "path", None) == "":
+            raise UserError(
+                f"data.{name}.path: '' is not allowed: should be a folder of images or a zip of one"
+            )

@@ -71,6 +71,8 @@ def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
 def _checked(study: Study) -> Study:
     if study.varies and study.cases:
         raise UserError("give varies or cases, not both")
+    if "model" in study.fixed:
+        raise UserError("model: is decided by the study itself, and not among what is fixed")
     for key in itertools.chain(study.fixed, study.varies, *study.cases):
         if other := _OF_THE_STUDY.get(key):
             raise UserError(f"{key}: is decided by {other!r}")

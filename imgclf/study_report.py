@@ -9,18 +9,29 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.settings import STRICT
-from imgclf.comparison import VERDICTS, Claim, Difference, Spread, Value, difference, pairs, verdict
+from imgclf.comparison import (
+    VERDICTS,
+    Claim,
+    Difference,
+    Spread,
+    Value,
+    difference,
+    pairs,
+    value_label,
+    verdict,
+)
 from imgclf.figures import FIGURES
 from imgclf.markdown import folded, interval, listed, optional, percent, points, show, table
-from imgclf.report import ModelReport, data_remark, model_sections
+from imgclf.report import OF_IMAGES_ALONE, ModelReport, data_remark, model_sections
 from imgclf.report import summary as model_summary
 from imgclf.study_results import NetworkResults, StudyResults
 
 REPRODUCED = 0.01
 """A row whose accuracy is further than this from the published one is listed."""
+DIGITS = 6
+"""To which a difference is rounded first: 0.892 - 0.882 is more than 0.01 as a float."""
 LONG = 20
 """Of more rows, half as many are shown."""
-SINGLE = " That is by McNemar's test, so of the test images alone: nothing is known of seeds here."
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -58,21 +69,30 @@ def sections(
             heading, *section = networks_section(results, pictures)
         else:
             heading, *section = study_section(results, by_name, pictures)
-        parts += [heading, *_notes(_other_code(results, code)), *section]
+        parts += [heading, *_notes(*_outdated(results, code)), *section]
     return parts
 
 
-def _other_code(results: StudyResults, code: str) -> str:
-    """Return what to know of runs that today's code might give other figures; else nothing."""
-    old = results.of_other_code(code)
-    if not old:
-        return ""
-    if len(old) == len(results.runs):
-        which = "all runs are of other code than today's"
-    else:
-        names = listed([f"`{name}`" for name in old])
-        which = f"{len(old)} of {len(results.runs)} runs are of other code than today's ({names})"
-    return f"{which}: `make study NAME={results.name}` repeats them"
+def _outdated(results: StudyResults, code: str) -> list[str]:
+    """Return what to know of runs that would be made with other code or parameters today."""
+    command = f"make study NAME={results.name}"
+    if results.study.needs == "images":
+        # Where they are is not a parameter that the study or params.yaml could know.
+        paths = [f"data.{name}.path=..." for name in dict.fromkeys(results.runs["dataset"])]
+        command += f' SET="{" ".join(paths)}"'
+    found = {
+        "code than today's": results.of_other_code(code),
+        "parameters than the study's": results.of_other_parameters(),
+    }
+    notes = []
+    for what, old in found.items():
+        if len(old) == len(results.runs):
+            notes.append(f"all runs are of other {what}: `{command}` repeats them")
+        elif old:
+            names = listed([f"`{name}`" for name in old])
+            count = f"{len(old)} of {len(results.runs)}"
+            notes.append(f"{count} runs are of other {what} ({names}): `{command}` repeats them")
+    return notes
 
 
 def _seeds(results: StudyResults, studies: Mapping[str, StudyResults]) -> Spread | None:
@@ -157,7 +177,7 @@ def values_table(results: StudyResults, base: Spread | None) -> list[str]:
     summary = results.summary()
     for row in summary.to_dict("records"):
         cells = {
-            "value": row["value"] or "(as it is)",
+            "value": value_label(str(row["value"])),
             "seeds": row["runs"],
             "test accuracy": _mean(row["accuracy"], row["deviation"]),
             "95 % interval": interval(row["low"], row["high"]),
@@ -190,22 +210,23 @@ def _against(value: Value, best: Value, base: Spread | None) -> str:
 def conclusion(results: StudyResults, base: Spread | None) -> str:
     """Return what is chosen on validation, what it is worth, and what cannot be told apart."""
     summary, values = results.summary(), results.values
+    if len(values) == 1:
+        (only,) = values.values()
+        return f"The test accuracy is {percent(only.mean)}."
     if summary["validation_accuracy"].isna().any():
         return "There are no validation images here, so nothing can be chosen."
     chosen = values[str(summary.loc[summary["validation_accuracy"].idxmax(), "value"])]
     best = max(values.values(), key=lambda value: value.mean)
     sentence = (
-        f"Validation chooses **{chosen.name}**, whose test accuracy is {percent(chosen.mean)}"
+        f"Validation chooses **{chosen.label}**, whose test accuracy is {percent(chosen.mean)}"
         + (", the highest" if chosen is best else f" (the highest is {percent(best.mean)})")
         + "."
     )
     close = [
-        value.name
+        value.label
         for value in values.values()
         if value is not chosen and not difference(chosen, value, base).real
     ]
-    if len(values) == 1:
-        return sentence
     if not close:
         return f"{sentence} It can be told apart from every other."
     if len(close) == len(values) - 1 > 1:
@@ -286,7 +307,7 @@ def reproduction(studies: Sequence[StudyResults], reasons: Sequence[Reason]) -> 
         for row in results.summary().to_dict("records"):
             if not of_protocol.get(row["value"], True):
                 continue
-            away = row["accuracy"] - row["published"]
+            away = round(row["accuracy"] - row["published"], DIGITS)
             count += not math.isnan(away)
             if abs(away) > REPRODUCED:
                 value = str(row["value"])
@@ -318,7 +339,7 @@ def _why(
     if not tested:
         return f"{reason.reason} (not tested yet: `{study}`)"
     deviation = float(np.std(tested.accuracies, ddof=1)) if len(tested.accuracies) > 1 else math.nan
-    near = abs(tested.mean - published) <= REPRODUCED
+    near = abs(round(tested.mean - published, DIGITS)) <= REPRODUCED
     return (
         f"{reason.reason}: {_mean(tested.mean, deviation)} in `{study}`, which "
         f"{'is within a point' if near else 'does not explain it'}"
@@ -342,7 +363,7 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
         " ".join(about),
         *_pictures(results, pictures),
         table(summary.loc[:, (summary != "").any()]),
-        conclusion(results, None) + (SINGLE if single else ""),
+        conclusion(results, None) + (OF_IMAGES_ALONE if single else ""),
         *(part for report in reports for part in model_sections(report)),
     ]
 
@@ -378,6 +399,7 @@ def network_report(
         history=network.history,
         classes=network.classes,
         confusion=network.confusion,
+        correct=results.correct[first["name"]],
         published=network.published,
         run={"seconds": first["seconds"]},
         pictures={kind: pictures[name] for kind, name in kinds.items() if name in pictures},

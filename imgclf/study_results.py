@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,21 @@ class StudyResults:
         known = self.runs.get("code", pd.Series("", self.runs.index))
         return [str(name) for name in self.runs["name"][known != code]]
 
+    def of_other_parameters(self) -> list[str]:
+        """Return the names of the runs that do not have what the study fixes now."""
+        varied = [*self.study.varies, *(key for case in self.study.cases for key in case)]
+        names = []
+        for run in self.runs.to_dict("records"):
+            settings = json.loads(run.get("settings", "{}"))
+            own = {_of_run(key, run) for key in varied}
+            fixed = {_of_run(key, run): value for key, value in self.study.fixed.items()}
+            if any(
+                key not in own and _setting(settings, key, value) != value
+                for key, value in fixed.items()
+            ):
+                names.append(str(run["name"]))
+        return names
+
     @property
     def as_published(self) -> bool:
         """Whether published figures can be compared with these without saying why not."""
@@ -126,6 +141,22 @@ class StudyResults:
             columns={"accuracy": "published", "train_loss": "published_loss"}
         )
         return pd.DataFrame(rows).merge(published, on="value", how="left")
+
+
+def _of_run(key: str, run: Mapping[Hashable, Any]) -> str:
+    """Return a parameter as the settings of a run name it."""
+    for prefix in (f"zoo.{run.get('model')}.", f"data.{run.get('dataset')}."):
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _setting(settings: Any, key: str, default: object) -> object:
+    """Return the setting with a dotted key, or the default if it is not among them."""
+    for part in key.split("."):
+        if not isinstance(settings, dict) or part not in settings:
+            return default
+        settings = settings[part]
+    return settings
 
 
 def _row(value: str, runs: pd.DataFrame) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from imgclf import params, sources
-from imgclf.common.errors import UserError, exit_code
+from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, write, write_json
 
 
@@ -24,13 +24,8 @@ def main() -> None:
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
-    sources.check(chosen.data)
+    sources.check(chosen.data, chosen.datasets)
     wanted = {name: asdict(chosen.data[name]) for name in chosen.datasets}
-    for name, values in wanted.items():
-        if values.get("path") == "":
-            raise UserError(
-                f"data.{name}.path: '' is not allowed: should be a folder of images or a zip of one"
-            )
     with new_folder(args.sources) as folder:
         for name, values in wanted.items():
             place = ("source", "mirror", "path", "sha256")

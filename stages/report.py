@@ -49,6 +49,7 @@ def main() -> None:
                 history=tables.read(args.history / f"{name}.csv"),
                 classes=classes,
                 confusion=tables.confusion(predictions, list(classes["class"])),
+                correct=(predictions["actual"] == predictions["predicted"]).to_numpy(),
                 published=published.load(args.published, known["dataset"]).get(name),
                 run=read_json(args.runs / f"{name}.json"),
                 pictures={

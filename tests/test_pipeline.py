@@ -108,7 +108,10 @@ def test_verify_trains_again_and_says_what_is_not_the_same(clean: Path) -> None:
     landed = output_hashes(clean)["train@lenet5"] | output_hashes(clean)["evaluate@lenet5"]
     history = "plots/history/lenet5.csv"
     (clean / "dvc.lock").write_text(lock.replace(landed[history], landed[history][::-1]))
+    commit(clean)
+    (clean / "dvc.lock").write_text(lock)  # what is not committed has not landed
     done = run(clean, "python", "-m", "experiments.verify", "lenet5", check=False)
+    run(clean, "git", "reset", "--quiet", "--hard", "HEAD~1")
     words = [line.split() for line in done.stdout.splitlines() if line]
     verdicts = {line[-1]: line[0] for line in words}
     assert done.returncode == 1

@@ -12,8 +12,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from experiments import collect, engines, options, plan, row
+from imgclf import study_results
 from imgclf.common.errors import UserError
 from imgclf.study import todays_code
 from tests.project import ROOT, commit, copy_project, run, start_repository, use_digits
@@ -163,7 +166,7 @@ def test_where_data_of_a_known_hash_are_is_no_matter(project: Path) -> None:
         fixed = {"zoo.fc.dataset": "cifar10_jpeg"} | data
         return rows_of(project, {"title": "t", "model": "fc", "fixed": fixed})[0].key
 
-    assert key(path="/a") == key(path="/b") != key(image_size=8)
+    assert key(path="/a") == key(path="/b") != key(path="/a", image_size=8)
     assert key(path="/a", sha256="") != key(path="/b", sha256="")
 
 
@@ -187,6 +190,8 @@ BAD_STUDIES: list[tuple[object, str]] = [
     ({"varies": {"zoo.fc.hidden": [8, 9]}}, "bad-9-s0 and bad-8-s0 are the same run"),
     ({"varies": {"seed": [1]}}, "seed: is decided by 'seeds'"),
     ({"fixed": {"models": "fc"}}, "models: is decided by 'model'"),
+    ({"fixed": {"model": "fc"}}, "model: is decided by the study itself, and not among what is"),
+    ({"fixed": {"dataset": "cifar10_jpeg"}}, "data.cifar10_jpeg.path: '' is not allowed: should"),
     ({"fixed": {"lr": 1}, "varies": {"lr": [2]}}, "lr: is both fixed and varied"),
     ({"cases": [{"lr": 1}], "varies": {"lr": [2]}}, "give varies or cases, not both"),
     ({"cases": {"lr": 1}}, "cases: {'lr': 1} is not allowed: should be a valid array"),
@@ -220,7 +225,10 @@ def test_a_study_that_needs_a_gpu_is_run_by_name_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("studies/*.yaml")))
 def test_every_study_is_valid_and_has_the_published_values(project: Path, name: str) -> None:
     with chdir(project):
-        rows = plan.rows(name, plan.load(name), plan.Revision(project, "HEAD"))
+        study = plan.load(name)
+        if study.needs == "images":
+            study = plan.load(name, {f"data.{study.fixed['dataset']}.path": "/images"})
+        rows = plan.rows(name, study, plan.Revision(project, "HEAD"))
     published = ROOT / f"published/studies/{name}.csv"
     if published.exists():
         with published.open() as file:
@@ -299,6 +307,29 @@ def test_a_second_call_runs_nothing(studied: Path) -> None:
     assert results(studied, "tiny") == before
 
 
+def test_predictions_that_are_gone_are_left_out_of_the_tables(studied: Path) -> None:
+    before = results(studied, "tiny")
+    hashes = [row["predictions_md5"] for row in table(studied, "tiny")]
+    cached = {studied / ".dvc/cache/files/md5" / md5[:2] / md5[2:] for md5 in hashes}
+    contents = {path: path.read_bytes() for path in cached}
+    for path in [*cached, *(studied / "metrics/studies").iterdir()]:
+        path.unlink()
+    try:
+        assert study(studied, "tiny").stdout == "8 of 8 rows are done, 0 to run\n"
+        assert not (studied / "metrics/studies/tiny_confusion.csv").exists()
+        assert {row["correct"] for row in table(studied, "tiny_correct")} == {""}
+        assert table(studied, "tiny_classes") == before[2]
+        where = [studied / name for name in ("studies", "metrics/studies", "published")]
+        assert not study_results.load("tiny", *where).confusion.size
+    finally:
+        for path, content in contents.items():
+            path.write_bytes(content)
+        for path in (studied / "metrics/studies").iterdir():
+            path.unlink()
+    study(studied, "tiny")
+    assert results(studied, "tiny") == before
+
+
 def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> None:
     # From here the rows of `tiny` are known from its tables, as experiments of another commit. What
     # has landed is another run, whose card is not in the cache: as in a fresh clone.
@@ -310,14 +341,18 @@ def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> No
     commit(studied)
     add_study(studied, "tiny", TINY | {"varies": {"zoo.fc.lr": [0.001]}, "seeds": [0, 9]})
     add_study(studied, "wild", TINY | {"varies": {"zoo.fc.lr": [0.001, 1e30]}, "seeds": [0]})
+    nowhere = {"zoo.fc.dataset": "cifar10_jpeg", "data.cifar10_jpeg.path": "/nowhere"}
+    add_study(studied, "lost", {"title": "t", "model": "fc", "fixed": nowhere})
 
-    done = study(studied, "tiny", "wild", jobs=2, check=False)
+    done = study(studied, "tiny", "lost", "wild", jobs=2, check=False)
 
     assert done.returncode == 1
-    assert done.stdout.startswith("1 of 4 rows are done, 3 to run\n")
+    assert done.stdout.startswith("1 of 5 rows are done, 4 to run\n")
+    assert "lost-s0 failed (.studies/logs/lost-s0.log):\n" in done.stderr
+    assert "/nowhere" in (studied / ".studies/logs/lost-s0.log").read_text()
     assert "wild-1e+30-s0 failed (.studies/logs/wild-1e+30-s0.log):\n" in done.stderr
     assert "error: the loss is nan in epoch 1" in done.stderr
-    assert done.stderr.splitlines()[-1] == "error: 1 of 4 rows failed: wild-1e+30-s0"
+    assert done.stderr.splitlines()[-1] == "error: 2 of 5 rows failed: lost-s0, wild-1e+30-s0"
     tiny, wild = table(studied, "tiny"), table(studied, "wild")
     assert [row["name"] for row in tiny] == ["tiny-0.001-s0", "tiny-0.001-s9"]
     names = dict.fromkeys(row["name"] for row in table(studied, "tiny_history"))
@@ -341,6 +376,7 @@ def test_rows_at_the_same_time_have_different_gpus(
 ) -> None:
     pipeline = {"evaluate": {"matrix": {"model": ["m"]}, "cmd": "echo GPU $CUDA_VISIBLE_DEVICES"}}
     pipeline["evaluate"]["params"] = ["seed"]
+    (tmp_path / ".gitignore").write_text(".checkpoints\n")
     with (tmp_path / "dvc.yaml").open("w") as file:
         YAML().dump({"stages": pipeline}, file)
     (tmp_path / "params.yaml").write_text("seed: 0\n")
@@ -350,18 +386,45 @@ def test_rows_at_the_same_time_have_different_gpus(
     start_repository(tmp_path)
     head = run(tmp_path, "git", "rev-parse", "HEAD").stdout.strip()
     place = row.Place(git=str(tmp_path), commit=head, folder=tmp_path / ".s", cache=tmp_path / ".c")
-    planned = rows_of(project, {"title": "t", "model": "fc", "seeds": [1, 2]})
+    planned = rows_of(project, {"title": "t", "model": "fc", "seeds": [1, 2, 3, 4]})
     planned = [dataclasses.replace(r, model="m", changes={"seed": r.seed}) for r in planned]
+    held = threading.Event()
+    run_row = row.run
 
+    def hold_the_first(place: row.Place, r: plan.Row, environment: dict[str, str]) -> row.Outcome:
+        if r.seed == 1:
+            held.wait()
+        return run_row(place, r, environment)
+
+    monkeypatch.setattr(row, "run", hold_the_first)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    with engines.local(engines.Resources(jobs=2)) as call:
-        outcomes = [call(place, r) for r in planned]
+    with engines.local(engines.Resources(jobs=2)) as call, ThreadPoolExecutor() as threads:
+        try:
+            first = threads.submit(call, place, planned[0])
+            while not first.running():
+                time.sleep(0.01)
+            time.sleep(0.1)  # until it has taken its device
+            # While a row has the first device, others have the second, one after the other.
+            others = [call(place, r) for r in planned[1:3]]
+        finally:
+            held.set()
+        outcomes = [first.result(), *others, call(place, planned[3])]
 
-    assert [outcome.error for outcome in outcomes] == ["", ""]
-    assert [re.findall(r"^GPU (\d)$", outcome.log, re.MULTILINE) for outcome in outcomes] == [
-        ["5"],
-        ["7"],
-    ]
+    assert [outcome.error for outcome in outcomes] == [""] * 4
+    used = [re.findall(r"^GPU (\d)$", outcome.log, re.MULTILINE) for outcome in outcomes]
+    assert used[:3] == [["5"], ["7"], ["7"]]
+    assert used[3] in (["5"], ["7"])  # each was given back
+
+
+def test_a_driver_without_a_gpu_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = tmp_path / "nvidia-smi"
+    query.write_text("#!/bin/sh\necho no driver >&2\nexit 9\n")
+    query.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert engines.gpus() == []
+    query.write_text("#!/bin/sh\necho GPU-1; echo GPU-2\n")
+    assert engines.gpus() == ["GPU-1", "GPU-2"]
 
 
 REMOTES = [
@@ -423,6 +486,31 @@ def test_a_guarded_command_ends_with_its_caller(
     assert process.wait(timeout=5) == -signal.SIGKILL
     end = time.monotonic() + 5
     while alive(process.pid):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_so_does_what_the_command_started_in_a_session_of_its_own(
+    started: list[subprocess.Popen[bytes]],
+) -> None:
+    # As torchrun starts the processes of a training.
+    launcher = "import subprocess as s; print(s.Popen(['sleep', '60'], start_new_session=True).pid)"
+    command = [sys.executable, "-S", "-c", f"{launcher}; import time; time.sleep(60)"]
+    process = subprocess.Popen(
+        [sys.executable, "-S", str(ROOT / "experiments/guard.py"), command[0], "-u", *command[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    started.append(process)
+    assert process.stdin
+    assert process.stdout
+    group = int(process.stdout.readline())
+    assert alive(group)
+    process.stdin.close()
+    assert process.wait(timeout=5) == -signal.SIGKILL
+    end = time.monotonic() + 5
+    while alive(group):
         assert time.monotonic() < end
         time.sleep(0.01)
 

@@ -40,6 +40,22 @@ def test_the_real_accuracy_and_the_epochs_are_recovered() -> None:
     assert "as published, and 0 a recovered accuracy" in section
 
 
+def test_epochs_within_rounding_are_as_good() -> None:
+    # Of the first two, the real accuracies are exactly 0.0090 apart, which is the rounding of both,
+    # and as floats a little more. The last two were published as equal.
+    train, mixed = pd.Series([0.898, 0.904, 0.91]), pd.Series([0.898, 0.901, 0.901])
+    real = recovered(mixed, train, 400, 100)
+    assert real[0] - real[1] > 0.009
+    columns = {"train_accuracy": train, "validation_accuracy": mixed, "recovered_accuracy": real}
+    history = pd.DataFrame({"epoch": [1, 2, 3], **columns, "validation_loss": [0.5, 0.6, 0.9]})
+    figures = Figures(best_epoch=2)
+    published = Published(dataset="d", figures=figures, history=history, images=(400, 100))
+    section = "\n".join(audit.section("d", {"net": published}))
+    assert "0 had the lowest validation loss, 1 the highest accuracy as published, and 1" in section
+    row = [cell.strip() for cell in section.splitlines()[-1].strip("|").split("|")]
+    assert row == ["net", "2", "2, 3", "**1** (1)", "1", "0.500", "0.900"]
+
+
 @pytest.mark.parametrize(("f1", "there"), [(0.87, True), (0.855, False), (None, False)])
 def test_f1_that_is_far_from_the_class_accuracies_is_named(f1: float | None, there: bool) -> None:
     section = text(Figures(best_epoch=3, class_accuracy=CLASSES, f1_macro=f1))

@@ -343,6 +343,55 @@ def test_runs_of_other_code_are_named(
     assert more[0].startswith(f"> **Note.** {note}: `make study NAME=rates`" if note else "`stud")
 
 
+def test_runs_of_other_parameters_are_named(tmp_path: Path) -> None:
+    study = """
+    title: Nets
+    model: a
+    cases: [{model: a}, {model: b, zoo.b.lr: 0.2}, {model: c}]
+    fixed: {lr: 0.1, scheduler.name: step, data.d.validation_images: 5, zoo.b.hidden: 8}
+    """
+    settings = {"lr": 0.1, "scheduler": {"name": "step"}, "validation_images": 5}
+    own = {"a": settings, "b": settings | {"lr": 0.2, "hidden": 8}, "c": settings}
+
+    def other(**changes: object) -> list[str]:
+        runs = [
+            run("nets", m, 0, 900, model=m, dataset="d", settings=json.dumps(own[m] | changes))
+            for m in own
+        ]
+        return load(tmp_path, "nets", study, runs).of_other_parameters()
+
+    names = ["nets-a-s0", "nets-b-s0", "nets-c-s0"]
+    assert other() == []
+    assert other(lr=0.3) == [names[0], names[2]]
+    assert other(hidden=9) == names[1:2]
+    assert other(scheduler={"name": "none"}) == other(validation_images=6) == names
+    runs = [run("rates", v, 0, 900, settings='{"epochs": 20}') for v in ("0.1", "0.2")]
+    runs[1]["settings"] = '{"epochs": 30}'
+    section = text(load(tmp_path, "rates", YAML + "fixed: {epochs: 30}", runs))
+    assert (
+        "> **Note.** 1 of 2 runs are of other parameters than the study's (`rates-0.1-s0`): "
+        "`make study NAME=rates` repeats them." in section
+    )
+
+
+def test_the_command_says_that_images_are_needed(tmp_path: Path) -> None:
+    runs = [run("rates", "0.1", 0, 900, code="0ld", dataset="own")]
+    section = text(load(tmp_path, "rates", f"{YAML}needs: images", runs))
+    assert '`make study NAME=rates SET="data.own.path=..."` repeats them' in section
+
+
+def test_of_one_value_nothing_is_chosen(tmp_path: Path) -> None:
+    section = text(load(tmp_path, "base", BASE, [run("base", "", 0, 890)]))
+    assert section.endswith("The test accuracy is 89.00 %.")
+    assert "| (as it is)" in section
+
+
+def test_a_difference_of_exactly_a_point_is_within_it(tmp_path: Path) -> None:
+    published = "value,accuracy,train_loss\n0.1,0.892,\n"  # 0.892 - 0.882 > 0.01
+    section = text(load(tmp_path, "rates", YAML, [run("rates", "0.1", 0, 882)], published))
+    assert "1 of 1 published accuracies come out within 1.0 point." in section
+
+
 def test_so_are_all_runs_of_a_table_that_does_not_say(rates: StudyResults) -> None:
     known = dataclasses.replace(rates, runs=rates.runs.drop(columns="code"))
     assert known.of_other_code(CODE) == ["rates-0.1-s0", "rates-0.2-s0"]

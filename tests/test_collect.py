@@ -1,0 +1,105 @@
+"""The tables of a study: what is kept, and what a kill leaves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import collect
+from experiments.collect import Result
+from experiments.plan import Row
+from imgclf.common import files
+
+NAMES = ["s-1-s0", "s-2-s0", "s-3-s0"]
+
+
+class KilledError(Exception):
+    """In place of kill -9."""
+
+
+def row(name: str, epochs: int = 1) -> Row:
+    return Row(
+        study="s",
+        name=name,
+        value=name[2],
+        seed=0,
+        model="fc",
+        dataset="digits",
+        changes={},
+        settings={"epochs": epochs},
+        data_key="",
+        key="",
+    )
+
+
+def result(name: str, key: str, epochs: int = 1) -> Result:
+    """A result whose tables all say which key it is of."""
+    line = {"name": name, "of": key}
+    run = line | {"key": key, "settings": json.dumps({"epochs": epochs})}
+    return Result(run=run, history=[line], classes=[line], confusion=[line], correct=[line])
+
+
+def save(*keys: str, rows: list[Row] | None = None) -> None:
+    """Save results of these keys, one a row; no key is no result."""
+    results = {name: result(name, key) for name, key in zip(NAMES, keys, strict=False) if key}
+    collect.save("s", rows or [row(name) for name in NAMES], results)
+
+
+def keys() -> dict[str, str]:
+    return {name: found.run["key"] for name, found in collect.load("s").items()}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_row_that_is_not_run_again_yet_stays() -> None:
+    save("old", "old", "old")
+    save("", "new")
+    assert keys() == dict(zip(NAMES, ["old", "new", "old"], strict=True))
+    assert [line["of"] for line in collect.load("s")[NAMES[0]].history] == ["old"]
+
+
+def test_but_not_with_other_settings_or_when_it_is_no_longer_a_row() -> None:
+    save("old", "old", "old")
+    save("", "new", rows=[row(NAMES[0], epochs=2), row(NAMES[1])])
+    assert keys() == {NAMES[1]: "new"}
+
+
+@pytest.mark.parametrize("written", range(len(collect.PARTS) + 1))
+def test_a_kill_between_two_tables_never_mixes_two_results(
+    written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save("old", "old")
+    write, count = files.write, 0
+
+    def write_or_die(path: Path, text: str) -> None:
+        nonlocal count
+        if count == written:
+            raise KilledError
+        count += 1
+        write(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collect, "write", write_or_die)
+        try:
+            save("new", "old", "new")
+        except KilledError:
+            assert written < len(collect.PARTS)
+
+    # What is taken for the new result is all of it. An old one is looked for again.
+    for found in collect.load("s").values():
+        if found.run["key"] == "new":
+            tables = (found.history, found.classes, found.confusion, found.correct)
+            assert [line["of"] for table in tables for line in table] == ["new"] * 4
+    save("new", "old", "new")
+    assert keys() == dict(zip(NAMES, ["new", "old", "new"], strict=True))
+
+
+def test_a_table_without_rows_is_no_file(folder: Path) -> None:
+    save("old")
+    none = Result(run=result(NAMES[0], "new").run, history=[], classes=[], confusion=[], correct=[])
+    collect.save("s", [row(NAMES[0])], {NAMES[0]: none})
+    assert [path.name for path in (folder / collect.FOLDER).iterdir()] == ["s.csv"]
