@@ -1,10 +1,11 @@
 """Ratios of the cases: each side in a process of its own, one after the other, several rounds."""
 
+import functools
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import Any
 
@@ -15,7 +16,8 @@ TOLERANCE = 0.01
 another order, and that grows over an epoch."""
 READY = 30
 """Seconds that two processes are given to be ready for a common start."""
-CORES = 2
+THREADS = (1, 2)
+"""How many our side is given; the usual loop has torch's default, a thread for each core."""
 BOTH = "lenet5, batch 100"
 """The case that is also trained twice at once."""
 
@@ -25,28 +27,31 @@ class MeasurementError(Exception):
 
 
 def rows(rounds: int) -> Iterator[dict[str, Any]]:
-    """Yield a row for each case and number of threads; a case that fails is named and left out."""
-    for case in CASES:
+    """Yield a row for each case and number of threads; exit at the end if a case failed."""
+    works: list[Callable[[], Iterable[dict[str, Any]]]] = [
+        *(functools.partial(_rows_of, case, rounds) for case in CASES),
+        lambda: [_two_at_once(rounds)],
+    ]
+    failed = []
+    for work in works:
         try:
-            yield from _rows_of(case, rounds)
+            yield from work()
         except MeasurementError as problem:
-            print(problem, file=sys.stderr, flush=True)
-    try:
-        yield _two_at_once(rounds)
-    except MeasurementError as problem:
-        print(problem, file=sys.stderr, flush=True)
+            failed.append(str(problem))
+    if failed:
+        sys.exit("; ".join(failed))
 
 
 def _rows_of(case: str, rounds: int) -> Iterator[dict[str, Any]]:
-    times: dict[str, list[float]] = {"reference": [], **{str(t + 1): [] for t in range(CORES)}}
+    times: dict[str, list[float]] = {"reference": [], **{str(t): [] for t in THREADS}}
     for _ in range(rounds):
         plain = _measure(case, "reference")
         times["reference"].append(plain["seconds"])
-        for threads in range(1, CORES + 1):
+        for threads in THREADS:
             ours = _measure(case, "ours", threads)
             _check(case, plain["figure"], ours["figure"])
             times[str(threads)].append(ours["seconds"])
-    for threads in range(1, CORES + 1):
+    for threads in THREADS:
         floor = _measure(case, "floor", threads)["seconds"]
         label = f"{threads} thread{'s' * (threads > 1)}"
         yield _row(case, label, times["reference"], times[str(threads)], floor)

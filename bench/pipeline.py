@@ -1,12 +1,14 @@
 """What the pipeline costs beside its trainings: start-up, nothing to do, growth, memory."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 from safetensors.numpy import save
+
+from imgclf.study import Study
 
 ROOT = Path(__file__).parents[1]
 STAGES = tuple(path.stem for path in sorted((ROOT / "stages").glob("[!_]*.py")))
@@ -41,7 +45,7 @@ def default_pipeline() -> list[Row]:
         again = median(_seconds(["dvc", "repro", "--quiet"], clone) for _ in range(5))
     return [
         {"what": "`dvc repro` in a fresh clone", "seconds": first},
-        {"what": "peak memory of it, in GB", "seconds": peak},
+        {"what": "peak memory of it", "gb": peak},
         {"what": "`dvc repro` with nothing to do", "seconds": again},
     ]
 
@@ -128,20 +132,31 @@ def growth_in_rows(counts: tuple[int, ...]) -> list[Row]:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             clone = Path(folder) / "clone"
             _run(["git", "clone", "--quiet", str(ROOT), str(clone)], ROOT)
-            study = {
-                "title": "of the benchmark",
-                "model": "fc",
-                "fixed": {"zoo.fc.dataset": "digits", "zoo.fc.hidden": 8, "epochs": 1},
-                "seeds": list(range(count)),
-            }
-            YAML().dump(study, clone / "studies/bench.yaml")
-            _run(["git", "add", "."], clone)
-            identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"]
-            _run(["git", *identity, "commit", "--quiet", "--message", "bench"], clone)
-            command = [sys.executable, "-m", "experiments.study", "bench", "--jobs", "2"]
-            seconds = _seconds(command, clone) * 2 / count
-        rows.append({"rows": count, "seconds_a_row": seconds})
+            study = Study(
+                title="of the benchmark",
+                model="fc",
+                fixed={"zoo.fc.dataset": "digits", "zoo.fc.hidden": 8, "epochs": 1},
+                seeds=list(range(count)),
+            )
+            seconds, _ = run_study(clone, study, jobs=2)
+        rows.append({"rows": count, "seconds_a_row": seconds * 2 / count})
     return rows
+
+
+def run_study(
+    clone: Path, study: Study, jobs: int, name: str = "bench"
+) -> tuple[float, dict[str, float]]:
+    """Return the seconds that a study takes in a clone, and those of each row by their names."""
+    YAML().dump(asdict(study), clone / f"studies/{name}.yaml")
+    _run(["git", "add", "."], clone)
+    identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"]
+    _run(["git", *identity, "commit", "--quiet", "--message", "bench"], clone)
+    before = time.perf_counter()
+    command = [sys.executable, "-m", "experiments.study", name, "--jobs", str(jobs)]
+    printed = _run(command, clone)
+    wall = time.perf_counter() - before
+    rows = re.findall(r"^(\S+): (\d+) s$", printed, re.MULTILINE)
+    return wall, {row: float(seconds) for row, seconds in rows}
 
 
 def growth_in_images(counts: tuple[int, ...]) -> list[Row]:

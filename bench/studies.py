@@ -9,25 +9,21 @@ be measured again. `--quick` is one round of one epoch and a sample of three row
 works, and prints the page instead.
 """
 
-import argparse
-import json
-import re
+import functools
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import pandas as pd
 import torch
-from ruamel.yaml import YAML
 from torchvision import transforms
 
-from bench import reference, sample
+from bench import pipeline, reference, sample, sections
 from bench.pipeline import ROOT
 from experiments import plan
 from experiments.commands import output
@@ -61,30 +57,19 @@ QUICK = Amount(rounds=1, epochs=1, epochs_of_study=1, strata=3, loops=1)
 
 
 def main() -> None:
-    """Measure and write; each section is kept as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    """Measure and write."""
+    parser = sections.parser(__doc__, SECTIONS)
     parser.add_argument("--quick", action="store_true", help="a little of all, and only print it")
     args = parser.parse_args()
-    if unknown := set(args.sections) - set(SECTIONS):
-        parser.error(f"{min(unknown)!r} is not a section. Allowed: {', '.join(SECTIONS)}")
-    if args.quick and args.sections:
-        parser.error("--quick is of all sections")
-
-    amount, results = QUICK if args.quick else FULL, FOLDER / "studies.json"
-    measured = json.loads(results.read_text()) if results.exists() and not args.quick else {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         projects = _projects(Path(folder))
-        for section in args.sections or SECTIONS:
-            measured[section] = SECTIONS[section](*projects, amount)
-            if not args.quick:
-                results.write_text(json.dumps(measured, indent=1) + "\n")
-    if args.quick:
-        print(page(measured))
-    elif missing := [section for section in SECTIONS if section not in measured]:
-        sys.exit(f"bench/studies.md is as it was: not measured yet: {', '.join(missing)}")
-    else:
-        (FOLDER / "studies.md").write_text(page(measured))
+        if args.quick:
+            little = {name: measure(*projects, QUICK) for name, measure in SECTIONS.items()}
+            print(page({"machine": sections.machine()} | little))
+            return
+        work = {name: functools.partial(SECTIONS[name], *projects, FULL) for name in SECTIONS}
+        measured = sections.measure(work, args.sections or SECTIONS, FOLDER / "studies.json")
+    (FOLDER / "studies.md").write_text(page(measured))
 
 
 def _projects(folder: Path) -> tuple[Path, Path]:
@@ -107,8 +92,8 @@ def at_once(one: Path, other: Path, amount: Amount) -> dict[str, Any]:
             fixed={"epochs": amount.epochs, "batch_size": BATCH_SIZE},
             seeds=[100 + 2 * number, 101 + 2 * number],
         )
-        after.append(_run(one, study, jobs=1)[0])
-        at.append(_run(other, study, jobs=2)[0])
+        after.append(pipeline.run_study(one, study, jobs=1)[0])
+        at.append(pipeline.run_study(other, study, jobs=2)[0])
         print({"one after the other": after[-1], "at once": at[-1]}, flush=True)
     ratios = [x / y for x, y in zip(after, at, strict=True)]
     return {
@@ -138,11 +123,12 @@ def against_usual(project: Path, _: Path, amount: Amount) -> dict[str, Any]:
     loops = [loop()]
     # The longest first, so that the two workers end at nearly the same time.
     order = sorted(range(len(strata)), key=loops[0].__getitem__, reverse=True)
-    wall, seconds = _run(project, sample.study([strata[i] for i in order], epochs), jobs=2)
+    study = sample.study([strata[i] for i in order], epochs)
+    wall, seconds = pipeline.run_study(project, study, jobs=2)
     loops += [loop() for _ in range(amount.loops - 1)]
     timed = list(zip(*loops, strict=True))
     usual = [epochs * mean(times) for times in timed]
-    study = [seconds[row.name] for row in rows]
+    rows_s = [seconds[row.name] for row in rows]
 
     def of_all(times: list[float]) -> float:
         return sum(stratum.rows * one for stratum, one in zip(strata, times, strict=True))
@@ -152,13 +138,13 @@ def against_usual(project: Path, _: Path, amount: Amount) -> dict[str, Any]:
         "strata": [
             {"row": stratum.name, "rows": stratum.rows, "usual_s": usual_s, "study_s": study_s}
             | {"usual_epochs_s": times}  # far apart if something else was running
-            for stratum, usual_s, study_s, times in zip(strata, usual, study, timed, strict=True)
+            for stratum, usual_s, study_s, times in zip(strata, usual, rows_s, timed, strict=True)
         ],
         "sample": {"rows": len(rows), "usual_s": sum(usual), "study_s": wall},
         "all": {
             "rows": sum(stratum.rows for stratum in strata),
             "usual_s": of_all(usual),
-            "study_s": of_all(study) / 2,  # as two are running at once
+            "study_s": of_all(rows_s) / 2,  # as two are running at once
         },
     }
     print(result, flush=True)
@@ -168,8 +154,8 @@ def against_usual(project: Path, _: Path, amount: Amount) -> dict[str, Any]:
 def made_before(_: Path, project: Path, amount: Amount) -> dict[str, Any]:
     """Return which published rows another study has made already, and what such a row takes."""
     study = Study(title="of the benchmark", model="lenet5", fixed={"epochs": 1}, seeds=[300, 301])
-    _run(project, study, jobs=2)
-    seconds = _run(project, study, jobs=2, name="again")[1]
+    pipeline.run_study(project, study, jobs=2)
+    seconds = pipeline.run_study(project, study, jobs=2, name="again")[1]
     result = {
         "rows": sample.made_before(
             sample.strata()[: amount.strata], plan.Revision(project, "HEAD")
@@ -185,22 +171,6 @@ SECTIONS: dict[str, Callable[[Path, Path, Amount], dict[str, Any]]] = {
     "usual": against_usual,
     "made_before": made_before,
 }
-
-
-def _run(
-    project: Path, study: Study, jobs: int, name: str = "bench"
-) -> tuple[float, dict[str, float]]:
-    """Return the seconds that a study takes, and those of each of its rows by their names."""
-    YAML().dump(asdict(study), project / f"studies/{name}.yaml")
-    output("git", "add", ".", cwd=project)
-    identity = ("-c", "user.name=bench", "-c", "user.email=bench@example.org")
-    output("git", *identity, "commit", "--quiet", "--message", "bench", cwd=project)
-    command = (sys.executable, "-m", "experiments.study", name, "--jobs", str(jobs))
-    before = time.perf_counter()
-    printed = output(*command, cwd=project)
-    wall = time.perf_counter() - before
-    rows = re.findall(r"^(\S+): (\d+) s$", printed, re.MULTILINE)
-    return wall, {name: float(seconds) for name, seconds in rows}
 
 
 def _images(project: Path) -> list[reference.ImageDataset]:
@@ -278,8 +248,9 @@ def page(measured: dict[str, Any]) -> str:
         )
     ]
     return (
-        "# Studies\n\nWritten by `python -m bench.studies`: LeNet-5 on Fashion-MNIST, all that DVC "
-        f"does included. Two rows of batch {BATCH_SIZE}, one after the other and at once:\n\n"
+        f"# Studies\n\nWritten by `python -m bench.studies`. {measured['machine']}.\n\n"
+        "LeNet-5 on Fashion-MNIST, all that DVC does included. Two rows of batch "
+        f"{BATCH_SIZE}, one after the other and at once:\n\n"
         f"{table(pd.DataFrame([pair]))}\n\n"
         f"Published rows of {usual['epochs']} epochs, the middle one of each study (of batch sizes "
         "two), run as a study, two at a time, and by the usual loop, alone on all cores. Of the "

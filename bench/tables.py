@@ -41,10 +41,14 @@ def ratios(measured: Measured) -> str:
     return table(pd.DataFrame(rows))
 
 
+def _measured(row: Measured) -> str:
+    return f"{row['gb']:.2f} GB" if "gb" in row else f"{row['seconds']:.2f} s"
+
+
 def page(measured: Measured, tried: str) -> str:
     """Return bench/results.md."""
     start_up = pd.DataFrame(
-        {"what": row["what"], "seconds": f"{row['seconds']:.2f}"}
+        {"what": row["what"], "measured": _measured(row)}
         for row in (*measured["start_up"], *measured["pipeline"])
     )
     models = pd.DataFrame(

@@ -505,7 +505,8 @@ def test_so_does_what_the_command_started_in_a_session_of_its_own(
     started.append(process)
     assert process.stdin
     assert process.stdout
-    group = int(process.stdout.readline())
+    with process.stdout as printed:
+        group = int(printed.readline())
     assert alive(group)
     process.stdin.close()
     assert process.wait(timeout=5) == -signal.SIGKILL

@@ -90,6 +90,7 @@ def test_the_page_has_every_figure() -> None:
     ]
     page = studies.page(
         {
+            "machine": "a Xeon",
             "at_once": {"epochs": 5, "after_s": 52.9, "at_once_s": 30.0}
             | {"median": 1.76, "lowest": 1.75, "highest": 1.81},
             "usual": {
@@ -101,7 +102,17 @@ def test_the_page_has_every_figure() -> None:
             "made_before": {"rows": {"loss mse": 1, "dropout true": 0}, "seconds": 10.0},
         }
     )
-    for text in ("1.75 to 1.81", "loss mse", "4.00", "5.00", "the 2 rows", "4.13", "4.33", "5.38"):
+    for text in (
+        "a Xeon",
+        "1.75 to 1.81",
+        "loss mse",
+        "4.00",
+        "5.00",
+        "the 2 rows",
+        "4.13",
+        "4.33",
+        "5.38",
+    ):
         assert text in page
     for text in ("3.73 to 4.53", "3.89 to 4.78", "4.83 to 5.93"):
         assert text in page
