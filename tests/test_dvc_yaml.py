@@ -47,8 +47,8 @@ def test_every_module_that_is_loaded_is_in_the_list(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_path_of_a_command_is_declared(stage: str) -> None:
     entry = STAGES[stage]
-    # Folders of which a stage reads what its card or its parameters name; a parameter says which
-    # file of it is a dependency.
+    # In data/normalised a stage reads the arrays that its card names, and the card, which has their
+    # hashes, is the dependency.
     declared = [*entry["deps"], "params.yaml", ".checkpoints", "data/normalised"]
     for kind in ("outs", "metrics", "plots"):
         declared += [
