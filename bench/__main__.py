@@ -2,7 +2,7 @@
 
     make bench
 
-Takes about 40 minutes on 2 cores; nothing else should run meanwhile. What was measured is kept in
+Takes 30 to 40 minutes on 2 cores; nothing else should run meanwhile. What was measured is kept in
 bench/results.json as it comes, so that one section can be measured again (`python -m bench images`)
 and the page be written again without measuring (`python -m bench --again`).
 """

@@ -4,7 +4,7 @@
 
 Real rows of LeNet-5 on Fashion-MNIST, all that DVC does included; those against the usual loop are
 a sample of the published ones, each with its own settings on both sides. Writes bench/studies.json
-and bench/studies.md. Takes about 40 minutes on 2 cores, with nothing else running; one section can
+and bench/studies.md. Takes 20 to 40 minutes on 2 cores, with nothing else running; one section can
 be measured again. `--quick` is one round of one epoch and a sample of three rows, to see that it
 works, and prints the page instead.
 """
@@ -61,6 +61,8 @@ def main() -> None:
     parser = sections.parser(__doc__, SECTIONS)
     parser.add_argument("--quick", action="store_true", help="a little of all, and only print it")
     args = parser.parse_args()
+    if args.quick and args.sections:
+        parser.error("--quick is of all sections")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         projects = _projects(Path(folder))
         if args.quick:

@@ -20,7 +20,7 @@ from imgclf import model as models
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
-from imgclf.study import CODE_OF, Study, parse, with_fixed
+from imgclf.study import CODE_OF, Study, lookup, parse, with_fixed
 
 FOLDER = Path("studies")
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
@@ -141,11 +141,8 @@ def apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 def _effective(key: str, model: str, entry: Any) -> str:
     """Return where a shared setting takes effect: in the entry of `model` if it has its own."""
-    for part in key.split("."):
-        if not isinstance(entry, dict) or part not in entry:
-            return key
-        entry = entry[part]
-    return f"zoo.{model}.{key}"
+    absent = object()
+    return key if lookup(entry, key, absent) is absent else f"zoo.{model}.{key}"
 
 
 def _check_distinct(planned: Iterable[Row]) -> None:

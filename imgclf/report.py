@@ -25,6 +25,8 @@ from imgclf.published import Published, differences
 
 TURNED = 1.02
 """Validation loss has turned when it ends this many times as high as it was at its lowest."""
+MANY = 10
+"""Of more names, only the number is said."""
 OF_IMAGES_ALONE = (
     " That is by McNemar's test, so of the test images alone: nothing is known of seeds here."
 )
@@ -137,11 +139,22 @@ def summary_sentence(reports: list[ModelReport]) -> str:
     )
     if not others:
         return sentence
-    close = [r for r in others if mcnemar(best.correct, r.correct) >= 1 - LEVEL]
-    if close:
-        names = listed([f"`{report.name}`" for report in close])
-        return f"{sentence} It cannot be told apart from {names}.{OF_IMAGES_ALONE}"
-    return f"{sentence} It can be told apart from every other.{OF_IMAGES_ALONE}"
+    close = [r.name for r in others if mcnemar(best.correct, r.correct) >= 1 - LEVEL]
+    apart = told_apart([f"`{name}`" for name in close], len(others))
+    return f"{sentence} {apart}{OF_IMAGES_ALONE}"
+
+
+def told_apart(close: list[str], others: int) -> str:
+    """Return from which of so many others something cannot be told apart, as a sentence."""
+    if not close:
+        return "It can be told apart from every other."
+    if len(close) == others > 1:
+        names = "any other"
+    elif len(close) > MANY:
+        names = f"{len(close)} of the {others} others"
+    else:
+        names = listed(close)
+    return f"It cannot be told apart from {names}."
 
 
 def data_remark(remark: str) -> str:

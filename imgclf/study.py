@@ -82,6 +82,15 @@ def _checked(study: Study) -> Study:
     return study
 
 
+def lookup(values: Any, dotted: str, default: object) -> Any:
+    """Return the value with a dotted key in nested mappings, or `default` if there is none."""
+    for part in dotted.split("."):
+        if not isinstance(values, Mapping) or part not in values:
+            return default
+        values = values[part]
+    return values
+
+
 def code_id(lists: Mapping[str, str]) -> str:
     """Return what stands for the code of a result.
 

@@ -22,7 +22,7 @@ from imgclf.comparison import (
 )
 from imgclf.figures import FIGURES
 from imgclf.markdown import folded, interval, listed, optional, percent, points, show, table
-from imgclf.report import OF_IMAGES_ALONE, ModelReport, data_remark, model_sections
+from imgclf.report import OF_IMAGES_ALONE, ModelReport, data_remark, model_sections, told_apart
 from imgclf.report import summary as model_summary
 from imgclf.study_results import NetworkResults, StudyResults
 
@@ -227,15 +227,7 @@ def conclusion(results: StudyResults, base: Spread | None) -> str:
         for value in values.values()
         if value is not chosen and not difference(chosen, value, base).real
     ]
-    if not close:
-        return f"{sentence} It can be told apart from every other."
-    if len(close) == len(values) - 1 > 1:
-        others = "any other"
-    elif len(close) > LONG // 2:
-        others = f"{len(close)} of the {len(values) - 1} others"
-    else:
-        others = listed(close)
-    return f"{sentence} It cannot be told apart from {others}."
+    return f"{sentence} {told_apart(close, len(values) - 1)}"
 
 
 def repeated(results: StudyResults, found: Spread, others: Mapping[str, StudyResults]) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from imgclf import published as publications
 from imgclf.comparison import Bits, Spread, Value, mean_interval, spread
 from imgclf.published import Published
-from imgclf.study import Study, parse
+from imgclf.study import Study, lookup, parse
 from imgclf.tables import confusion as confusion_of
 from imgclf.tables import read, read_optional
 
@@ -99,7 +99,7 @@ class StudyResults:
             own = {_of_run(key, run) for key in varied}
             fixed = {_of_run(key, run): value for key, value in self.study.fixed.items()}
             if any(
-                key not in own and _setting(settings, key, value) != value
+                key not in own and lookup(settings, key, value) != value
                 for key, value in fixed.items()
             ):
                 names.append(str(run["name"]))
@@ -148,15 +148,6 @@ def _of_run(key: str, run: Mapping[Hashable, Any]) -> str:
     for prefix in (f"zoo.{run.get('model')}.", f"data.{run.get('dataset')}."):
         key = key.removeprefix(prefix)
     return key
-
-
-def _setting(settings: Any, key: str, default: object) -> object:
-    """Return the setting with a dotted key, or the default if it is not among them."""
-    for part in key.split("."):
-        if not isinstance(settings, dict) or part not in settings:
-            return default
-        settings = settings[part]
-    return settings
 
 
 def _row(value: str, runs: pd.DataFrame) -> dict[str, object]:
