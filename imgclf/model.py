@@ -8,22 +8,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, InstanceOf
 from pydantic.dataclasses import dataclass
 
 from imgclf.common import settings
 from imgclf.common.errors import UserError
+from imgclf.common.registry import one_of
 from imgclf.common.settings import STRICT
-from imgclf.networks import NETWORKS, Network
-from imgclf.networks.backboned import Backboned
-from imgclf.networks.pretrained import Pretrained
+from imgclf.inference.losses import LOSSES
+from imgclf.networks import NETWORKS
+from imgclf.networks.network import Network
+from imgclf.training.optimizers import OPTIMIZERS
+from imgclf.training.schedulers import SCHEDULERS
 
 if TYPE_CHECKING:
     from torch import nn
 
-OptimizerName = Literal["adam", "sgd", "rmsprop"]
-LossName = Literal["cross_entropy", "mse", "multi_margin"]
-SchedulerName = Literal["none", "step", "cosine", "one_cycle"]
+OptimizerName = Annotated[str, BeforeValidator(one_of(OPTIMIZERS))]
+LossName = Annotated[str, BeforeValidator(one_of(LOSSES))]
+SchedulerName = Annotated[str, BeforeValidator(one_of(SCHEDULERS))]
 _DIGEST = re.compile(r"#sha256=[0-9a-f]{8,64}$")
 
 
@@ -85,7 +88,7 @@ class Model:
     name: str
     dataset: str
     network_name: str
-    network: Network
+    network: InstanceOf[Network]
     training: TrainingSettings
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> "nn.Module":
@@ -126,7 +129,7 @@ def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSe
 def check_together(model: Model) -> None:
     """Raise `UserError` for the first settings of `model` that contradict each other."""
     where, training = f"zoo.{model.name}", model.training
-    if training.weights == "imagenet" and not isinstance(model.network, Pretrained):
+    if training.weights == "imagenet" and not model.network.imagenet:
         raise UserError(
             f"{where}.weights: 'imagenet' is not allowed: none are published for network "
             f"{model.network_name!r}; give none, a file or an address"
@@ -146,7 +149,7 @@ def check_together(model: Model) -> None:
 
 
 def _check_frozen(model: Model, where: str) -> None:
-    if not isinstance(model.network, Backboned):
+    if not model.network.backbone:
         raise UserError(
             f"{where}.freeze: 'backbone' is not allowed: network {model.network_name!r} has no "
             f"classifier on top of a backbone"

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgclf.common.errors import UserError
+from imgclf.datasets.dataset import Dataset
 from imgclf.datasets.labelled import Labelled
+from imgclf.download import Mirror
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"
@@ -70,3 +72,20 @@ def _part(records: list[NDArray[np.uint8]]) -> Labelled:
         images[start : start + len(file)] = file[:, 1:].reshape(-1, 3, 32, 32)
         start += len(file)
     return images, labels
+
+
+DATASET = Dataset(
+    classes=(
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
+    files={
+        ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    },
+    sources=(
+        Mirror("https://www.cs.toronto.edu/~kriz"),
+        Mirror("https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10"),
+        Mirror("https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets"),
+    ),
+    parts=read,
+)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from imgclf.datasets.dataset import Dataset
 from imgclf.datasets.labelled import Labelled
+from imgclf.download import PythonPackage
 
 TEST_IMAGES = 360
 """The last fifth; the file has no split of its own."""
@@ -21,3 +23,14 @@ def read(folder: Path) -> tuple[Labelled, Labelled]:
     labels = table[:, 64]
     cut = len(images) - TEST_IMAGES
     return (images[:cut], labels[:cut]), (images[cut:], labels[cut:])
+
+
+DATASET = Dataset(
+    classes=tuple("0123456789"),
+    files={
+        "digits.csv": "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8",
+    },
+    gzipped=True,
+    sources=(PythonPackage("sklearn.datasets.data"),),
+    parts=read,
+)

@@ -10,17 +10,18 @@ import stat
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from imgclf.common.data_settings import FolderSettings
+from imgclf.common.data_settings import DataSettings, FolderSettings
 from imgclf.common.errors import UserError
 from imgclf.common.files import expanded, sha256
 from imgclf.datasets import image_decoding, image_names, labelled
+from imgclf.datasets.dataset import Contents
 from imgclf.datasets.labelled import Labelled
 
 ARCHIVE = "images.zip"
@@ -167,3 +168,20 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
         if count > 1:
             raise UserError(f"{name!r} is {count} times in the zip file")
     return names
+
+
+class ImageFolder:
+    """Images in a folder for each class; what they are is in their settings."""
+
+    def fetch(self, folder: Path, path: str = "", sha256: str = "") -> Mapping[str, str]:
+        """Put the images at `path` into `folder`; return where they are from."""
+        return {ARCHIVE: fetch(path, folder, sha256)}
+
+    def read(self, folder: Path, settings: DataSettings) -> Contents:
+        """Return the images in `folder`, as the settings say; raise `UserError` if it cannot be."""
+        if not isinstance(settings, FolderSettings):
+            raise TypeError(settings)
+        return Contents(*read(folder, settings))
+
+
+DATASET = ImageFolder()

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
-from imgclf.networks.backboned import Backboned
+from imgclf.networks.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ networks for large-scale image recognition", 2014, https://arxiv.org/abs/1409.15
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AlexNetLRN(Backboned):
+class AlexNetLRN(Network):
     """Five convolutions with local response normalisation after the first two.
 
     After Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
@@ -34,6 +34,7 @@ class AlexNetLRN(Backboned):
     classes; published: about 58.1M.
     """
 
+    backbone: ClassVar[bool] = True
     smallest: ClassVar[int] = 63
     """A first convolution of 11x11 in steps of 4, and three poolings of 3x3 in steps of 2."""
 
@@ -58,12 +59,13 @@ class AlexNetLRN(Backboned):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AlexNet3x3(Backboned):
+class AlexNet3x3(Network):
     """Five blocks of 3x3 convolutions and three linear layers.
 
     With 2304 hidden units, 15.9M parameters for 32x32 images and 10 classes, as published.
     """
 
+    backbone: ClassVar[bool] = True
     smallest: ClassVar[int] = 32
     """Each of the five blocks halves height and width."""
 

@@ -9,13 +9,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.settings import STRICT
+from imgclf.networks.network import Network
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class FC:
+class FC(Network):
     """Flatten, Linear, ReLU, Linear; Xavier-uniform weights on both linear layers."""
 
     hidden: Annotated[int, Field(ge=1, le=2**16)] = 512

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
+from imgclf.networks.network import Network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +24,7 @@ Channels = Annotated[int, Field(ge=1, le=2**12)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LeNet5:
+class LeNet5(Network):
     """Three 5x5 convolutions and two linear layers; Xavier-uniform weights on the linear ones."""
 
     activation: Literal["tanh", "relu", "leaky_relu"] = "tanh"

@@ -12,15 +12,18 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
-from imgclf.networks.backboned import Backboned
+from imgclf.networks.network import Network
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Pretrained(Backboned):
+class Pretrained(Network):
     """What torchvision's networks have in common."""
+
+    imagenet: ClassVar[bool] = True
+    backbone: ClassVar[bool] = True
 
     builder: ClassVar[str]
     """Its name in torchvision.models, by which it has published weights as well."""

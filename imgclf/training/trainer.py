@@ -13,9 +13,10 @@ from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
 from imgclf.model import TrainingSettings
 from imgclf.training.direct import Direct, loss_and_gradient
-from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
+from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.precision import mixed_precision
 from imgclf.training.processes import Processes
+from imgclf.training.schedulers import SCHEDULERS
 
 ALONE = Processes()
 PIXELS = 1_000_000

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgclf.common.errors import UserError
-from imgclf.datasets import DATASETS, Dataset, cifar10
+from imgclf.datasets import DATASETS, cifar10
+from imgclf.datasets.dataset import Dataset
 from tests.imgclf.site import send, serve
 
 PER_FILE = 4

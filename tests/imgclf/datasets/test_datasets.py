@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from imgclf.common.data_settings import DownloadSettings
-from imgclf.datasets import DATASETS, Dataset, labelled
+from imgclf.datasets import DATASETS, labelled
+from imgclf.datasets.dataset import Dataset
 
 PUBLISHED = {name: each for name, each in DATASETS.items() if isinstance(each, Dataset)}
 

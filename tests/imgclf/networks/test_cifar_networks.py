@@ -10,12 +10,11 @@ from torchvision import models
 from imgclf.common.errors import UserError
 from imgclf.inference import weights
 from imgclf.networks import NETWORKS
-from imgclf.networks.backboned import Backboned
 from imgclf.networks.pretrained import Pretrained
 from imgclf.networks.published import published
 
 WITH_NORM: dict[str, Any] = {"convolutions": (1, 1, 1, 1, 1), "batchnorm": True}
-LARGE = {name: kind for name, kind in NETWORKS.items() if issubclass(kind, Backboned)}
+LARGE = {name: kind for name, kind in NETWORKS.items() if kind.backbone}
 TORCHVISION = [name for name, kind in LARGE.items() if issubclass(kind, Pretrained)]
 
 

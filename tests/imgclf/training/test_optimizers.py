@@ -1,5 +1,5 @@
 import math
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -7,12 +7,8 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
 from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
-from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
-
-
-def test_every_name_that_params_allows_is_there() -> None:
-    assert set(OPTIMIZERS) == set(get_args(OptimizerName))
-    assert set(SCHEDULERS) == set(get_args(SchedulerName))
+from imgclf.training.optimizers import OPTIMIZERS
+from imgclf.training.schedulers import SCHEDULERS
 
 
 def weights() -> nn.Parameter:

@@ -11,7 +11,8 @@ from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
 from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
 from imgclf.networks.lenet5 import LeNet5
-from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
+from imgclf.training.optimizers import OPTIMIZERS
+from imgclf.training.schedulers import SCHEDULERS
 from imgclf.training.trainer import Trainer
 from tests.imgclf import tiny
 

@@ -1,0 +1,29 @@
+"""What every network has in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Network:
+    """The options of a network: a frozen dataclass whose `build` returns the `torch.nn.Module`.
+
+    Options are checked long before anything is trained, so a network's file must import fast:
+    `build` imports torch (and, where it is needed, torchvision) itself.
+    """
+
+    imagenet: ClassVar[bool] = False
+    """Whether ImageNet weights of it are published: `weights: imagenet`."""
+    backbone: ClassVar[bool] = False
+    """Whether its last part is called `classifier` and sees (N, D) features of all before it, the
+    backbone, which `freeze: backbone` leaves as it is."""
+
+    def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+        """Return the network for images of `shape` (C, H, W): (N, C, H, W) to (N, num_classes).
+
+        Raises `UserError` for images that it cannot take.
+        """
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""A learning rate that stays as it is."""

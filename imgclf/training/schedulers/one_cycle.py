@@ -1,0 +1,11 @@
+"""A learning rate that rises and falls once."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from imgclf.model import TrainingSettings
+
+
+def one_cycle(optimizer: Optimizer, settings: TrainingSettings, steps: int) -> LRScheduler:
+    """Rise to `lr` in the first 30 % of the steps, then fall; the momentum stays as it is."""
+    return OneCycleLR(optimizer, settings.lr, steps, cycle_momentum=False)

@@ -1,0 +1,13 @@
+"""A learning rate that falls in steps."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, StepLR
+
+from imgclf.model import TrainingSettings
+
+
+def step(optimizer: Optimizer, settings: TrainingSettings, steps: int) -> LRScheduler:
+    """Multiply the learning rate by `gamma` after every `step_size` optimiser steps."""
+    del steps
+    schedule = settings.scheduler
+    return StepLR(optimizer, schedule.step_size, schedule.gamma)
