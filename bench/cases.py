@@ -23,9 +23,9 @@ from imgclf.inference import cards, devices, forward
 from imgclf.inference.batches import Batches, put
 from imgclf.inference.cards import Scaling
 from imgclf.model import TrainingSettings
-from imgclf.networks import Network
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
+from imgclf.networks.network import Network
 from imgclf.networks.pretrained import AlexNet, MobileNetV2, Pretrained
 from imgclf.training.trainer import Trainer
 
@@ -63,7 +63,7 @@ class Source:
 
 def fashion_mnist(part: cards.Part) -> Source:
     """Return a part of Fashion-MNIST, standardised."""
-    _, card = cards.read(CARD)
+    card = cards.read(CARD).data
     images, labels = cards.load(card, part, ARRAYS)
     return Source(images=images, labels=labels, scaling=Scaling(mean=card.mean, std=card.std))
 

@@ -177,7 +177,7 @@ SECTIONS: dict[str, Callable[[Path, Path, Amount], dict[str, Any]]] = {
 
 def _images(project: Path) -> list[reference.ImageDataset]:
     """Return the training and the validation images, as people usually read them."""
-    _, card = cards.read(project / "data/assigned/lenet5.json")
+    card = cards.read(project / "data/assigned/lenet5.json").data
     scale = transforms.Normalize(card.mean, card.std)
     transform = transforms.Compose([transforms.ToTensor(), scale])
     parts: tuple[cards.Part, ...] = ("train", "validation")

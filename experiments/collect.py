@@ -20,14 +20,19 @@ from typing import Any
 import numpy as np
 
 from experiments.commands import output
-from experiments.plan import Revision, Row, result_key
+from experiments.plan import Asked, Revision, Row, ask
 from experiments.row import Place
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import write
-from imgclf.study import CODE_OF, code_id
+from imgclf.provenance.code import digest
+from imgclf.provenance.ledger import keep_provenance
+from imgclf.provenance.results import Provenance
 
 FOLDER = Path("metrics/studies")
+PROVENANCE = Path("metrics/provenance")
+"""What made the runs in the tables, by the digest that they name."""
+LEDGER = Path("metrics/carried.csv")
 PARTS = ("", "_history", "_classes", "_confusion", "_correct")
 
 Table = list[dict[str, str]]
@@ -54,40 +59,46 @@ def experiments(repository: Path) -> dict[str, list[str]]:
     return found
 
 
-def find(repository: Path, row: Row, commits: Iterable[str], code: dict[str, str]) -> str | None:
+def find(repository: Path, row: Row, commits: Iterable[str]) -> str | None:
     """Return that of the experiments `commits` whose result is the row's; None if none is."""
     for commit in commits:
         try:
-            revision = Revision(repository, commit)
-            # Parameters are only understood if the code that reads them is the same.
-            if revision.code == code and result_key(revision.params, row.model, code) == row.key:
-                return commit
+            asked, made_by, _ = _made(Revision(repository, commit), row.model)
         except (UserError, KeyError):
             continue  # something else of that name
+        if asked.key == row.key and made_by == row.provenance:
+            return commit
     return None
+
+
+def _made(revision: Revision, model: str) -> tuple[Asked, Provenance, dict[str, Any]]:
+    """Return what an experiment was asked for, what made it, and its card."""
+    asked = ask(revision.params, model)
+    stages = settings.parse(revision.show("dvc.lock"))["stages"]
+    card = stages[f"train@{model}"]["params"][f"data/assigned/{model}.json"]
+    return asked, revision.provenance(asked, card["packages"]), card
 
 
 def read(place: Place, row: Row, commit: str) -> Result:
     """Return what an experiment found, from its commit and (what is not in git) from DVC."""
     revision, model = Revision(Path(place.git), commit), row.model
     stages = settings.parse(revision.show("dvc.lock"))["stages"]
-    made_for = {"fetch": row.dataset, "normalise": row.dataset}
-    hashes = {
-        file["path"]: file["md5"]
-        for name in CODE_OF
-        for kind in ("deps", "outs")
-        for file in stages[f"{name}@{made_for.get(name, model)}"][kind]
-    }
+    outs = {out["path"]: out["md5"] for out in stages[f"evaluate@{model}"]["outs"]}
     run = {"study": row.study, "name": row.name, "value": row.value, "seed": str(row.seed)}
     run |= {"model": model, "dataset": row.dataset, "settings": json.dumps(row.settings)}
     for path in (f"metrics/{model}.json", f"metrics/train/{model}.json"):
         run |= {name: str(value) for name, value in json.loads(revision.show(path)).items()}
-    spent, predictions = f"metrics/runs/{model}.json", f"plots/predictions/{model}.csv"
+    record = json.loads(revision.show(f"metrics/runs/{model}.json"))
+    predictions = f"plots/predictions/{model}.csv"
+    _, made_by, card = _made(revision, model)
+    keep_provenance(PROVENANCE, made_by)
     run |= {
-        "seconds": _seconds(_stored(place, commit, spent, hashes[spent])),
-        "predictions_md5": hashes[predictions],
-        "commit": commit,
-        "code": code_id({name: hashes[f"data/code/{name}.txt"] for name in CODE_OF}),
+        "seconds": str(record.get("seconds", "")),
+        "cpu_seconds": str(record.get("cpu_seconds", "")),
+        "predictions_md5": outs[predictions],
+        "commit": output("git", "rev-parse", f"{commit}^", cwd=Path(place.git)).strip(),
+        "data": digest(card["data"]["sha256"]),
+        "provenance": made_by.digest,
         "key": row.key,
     }
     tables = (
@@ -95,7 +106,7 @@ def read(place: Place, row: Row, commit: str) -> Result:
         for path in (f"plots/history/{model}.csv", f"metrics/classes/{model}.csv")
     )
     history, classes = tables
-    lines = _stored(place, commit, predictions, hashes[predictions])
+    lines = _stored(place, commit, predictions, outs[predictions])
     correct = [{"name": row.name, "correct": _bits(lines)}]
     confusion = [{"name": row.name} | line for line in _confusion(lines)]
     return Result(run=run, history=history, classes=classes, confusion=confusion, correct=correct)
@@ -118,10 +129,6 @@ def _stored(place: Place, commit: str, path: str, md5: str) -> str:
         raise UserError(
             f"remote: {path} of {commit} is not in {place.remote!r} ({error})"
         ) from None
-
-
-def _seconds(run: str) -> str:
-    return str(json.loads(run)["seconds"]) if run else ""
 
 
 def _bits(predictions: str) -> str:
@@ -158,6 +165,25 @@ def load(study: str) -> dict[str, Result]:
     }
 
 
+def load_all() -> dict[str, list[Result]]:
+    """Return the results in the tables of all studies by the key of what was asked for."""
+    found = defaultdict(list)
+    for path in sorted(FOLDER.glob("*_history.csv")):
+        for result in load(path.stem.removesuffix("_history")).values():
+            found[result.run.get("key", "")].append(result)
+    return dict(found)
+
+
+def renamed(result: Result, row: Row) -> Result:
+    """Return a result as that of `row`, which is the same run in this or another study."""
+    if result.run["name"] == row.name:
+        return result
+    own = {"study": row.study, "name": row.name, "value": row.value, "model": row.model}
+    tables = ("history", "classes", "confusion", "correct")
+    lines = {kind: [line | {"name": row.name} for line in getattr(result, kind)] for kind in tables}
+    return Result(run=result.run | own, **lines)
+
+
 def _by_name(study: str, part: str) -> dict[str, Table]:
     lines = defaultdict(list)
     for line in _lines(study, part):
@@ -176,7 +202,7 @@ def save(study: str, rows: Iterable[Row], results: Mapping[str, Result]) -> None
     """Write the tables of a study, in the order of its rows; `results` are by their names.
 
     What is in the tables of a row without a result stays until it has one, though other code has
-    made it, if it has the same settings.
+    made it, if it is of the same settings.
     """
     before = load(study)
     ordered = []
@@ -185,7 +211,7 @@ def save(study: str, rows: Iterable[Row], results: Mapping[str, Result]) -> None
             ordered.append(results[row.name])
         elif row.name in before:
             old = before[row.name]
-            ordered += [old] if old.run.get("settings") == json.dumps(row.settings) else []
+            ordered += [old] if old.run.get("key") == row.key else []
     tables = (
         [result.run for result in ordered],
         *(

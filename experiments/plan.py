@@ -1,26 +1,31 @@
 """What a study consists of: studies/NAME.yaml becomes one row for each run, named and keyed."""
 
 import copy
-import functools
-import hashlib
+import dataclasses
 import itertools
 import json
 import re
+import tarfile
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic.dataclasses import dataclass
 
 from experiments.commands import output
-from imgclf import imports, params, sources
 from imgclf import model as models
-from imgclf.common import settings
+from imgclf import params, sources
+from imgclf.common import data_settings, settings
+from imgclf.common.data_settings import DataSettings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
-from imgclf.study import CODE_OF, Study, lookup, parse, with_fixed
+from imgclf.model import Model
+from imgclf.provenance import code, environment, results
+from imgclf.provenance.code import Graph
+from imgclf.provenance.results import Provenance
+from imgclf.study import Study, lookup, parse, with_fixed
 
 FOLDER = Path("studies")
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
@@ -42,10 +47,14 @@ class Row:
     """Every parameter that differs from params.yaml."""
     settings: dict[str, Any]
     """The model's, all filled in, and the number of validation images."""
+    data: dict[str, Any]
+    """The entry of its data set in params.yaml."""
     data_key: str
     """Stands for all that the row's data depend on."""
     key: str
-    """Stands for all that the row's result depends on."""
+    """Stands for what is asked for: settings, data and initial weights."""
+    provenance: Provenance
+    """What would make it today."""
 
 
 def names() -> list[str]:
@@ -100,7 +109,7 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
     changes |= {"datasets": [values["zoo"][model].get("dataset")], "models": [model]}
     values |= {key: changes[key] for key in ("datasets", "models")}
     text = [_text(value) for value in point.values()]
-    settled = _settings(values, model)
+    asked = ask(values, model)
     return Row(
         study=name,
         name="-".join([name, *(re.sub(r"[^\w.+-]|\.(?=\.)", "_", part) for part in text)])
@@ -110,9 +119,11 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
         model=model,
         dataset=str(values["zoo"][model].get("dataset")),
         changes=changes,
-        settings=settled["model"] | {"validation_images": settled["data"]["validation_images"]},
-        data_key=_hash([values["datasets"], settled["data"]]),
-        key=result_key(values, model, revision.code),
+        settings=models.describe(asked.model) | {"validation_images": asked.data.validation_images},
+        data=values["data"][asked.model.dataset],
+        data_key=code.digest(asked.identity["data"]),
+        key=asked.key,
+        provenance=revision.provenance(asked, environment.packages()),
     )
 
 
@@ -158,24 +169,29 @@ def _check_distinct(planned: Iterable[Row]) -> None:
         by_key[row.key] = row
 
 
-def result_key(values: Mapping[str, Any], model: str, code: Mapping[str, str]) -> str:
-    """Return a hash of all that a result depends on: its parameters and the bytes of its code."""
-    return _hash([model, _settings(values, model), sorted(code.items())])
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What one run is asked for."""
+
+    model: Model
+    data: DataSettings
+    identity: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """What stands for the identity."""
+        return code.digest(self.identity)
 
 
-def _settings(values: Mapping[str, Any], model: str) -> dict[str, Any]:
+def ask(values: Mapping[str, Any], model: str) -> Asked:
+    """Return what the parameters `values` ask of `model`; raise `UserError` for any mistake."""
     chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
-    dataset = chosen.zoo[model].dataset
-    sources.check(chosen.data, [dataset])
-    data = asdict(chosen.data[dataset])
-    data.pop("mirror", None)  # where the same bytes come from
-    if data.get("sha256"):
-        del data["path"]
-    return {"model": models.describe(chosen.zoo[model]), "data": data}
-
-
-def _hash(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+    mine = chosen.zoo[model]
+    data = chosen.data[mine.dataset]
+    sources.check(chosen.data, [mine.dataset])
+    decides = data_settings.of_files(data) | data_settings.of_arrays(data)
+    identity = models.identity(mine, decides, chosen.launcher)
+    return Asked(model=mine, data=data, identity=identity)
 
 
 class Revision:
@@ -184,29 +200,34 @@ class Revision:
     def __init__(self, repository: Path, commit: str) -> None:
         self.repository = repository
         self.commit = commit
-        listed = output("git", "ls-tree", "-r", "-z", commit, cwd=repository).split("\0")
-        entries = (entry.partition("\t") for entry in listed if entry)
-        blobs = {path: about.split()[2] for about, _, path in entries}
-        units = _units(repository)
-        self.code = {path: blob for path, blob in blobs.items() if _within(path, units)}
-        """Git's hash of the bytes of every file that the stages of `CODE_OF` import now."""
         self.params = settings.parse(self.show("params.yaml"))
 
     def show(self, path: str) -> str:
         """Return the text of a file in the commit."""
         return output("git", "show", f"{self.commit}:{path}", cwd=self.repository)
 
+    @property
+    def graph(self) -> Graph:
+        """The code of the commit."""
+        paths = (f"{self.commit}:{package}" for package in code.PACKAGES)
+        trees = output("git", "rev-parse", *paths, cwd=self.repository)
+        return _graph(self.repository, self.commit, trees)
 
-def _within(path: str, folders: Iterable[str]) -> bool:
-    return any(f"{path}/".startswith(f"{folder}/") for folder in folders)
+    def provenance(self, asked: Asked, packages: dict[str, str]) -> Provenance:
+        """Return what makes a result of this commit with these packages."""
+        return results.provenance(self.graph, asked.model, asked.data.source, packages)
 
 
-@functools.cache  # experiments come by the hundred, and reading the code takes a while
-def _units(repository: Path) -> frozenset[str]:
-    """Return the modules and packages of the stages that decide a result, as they are now.
+_graphs: dict[str, Graph] = {}
+"""By the trees of git that they are of: hundreds of experiments have the same code."""
 
-    Also right for an older commit that is compared with today's: imports follow from the code, so
-    if all of these are the same, there are no others.
-    """
-    scripts = (repository / "stages" / f"{stage}.py" for stage in CODE_OF)
-    return frozenset(unit for script in scripts for unit in imports.units(repository, script))
+
+def _graph(repository: Path, commit: str, trees: str) -> Graph:
+    if trees not in _graphs:
+        with tempfile.TemporaryDirectory(prefix="code-") as folder:
+            archive = Path(folder) / "code.tar"
+            output("git", "archive", f"--output={archive}", commit, *code.PACKAGES, cwd=repository)
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+            _graphs[trees] = code.scan(Path(folder))
+    return _graphs[trees]

@@ -28,6 +28,8 @@ TAIL = 5
 PUSHES = 5
 """Attempts to bring an experiment back: a network or a lock may fail for a moment."""
 
+SHARED = (".checkpoints", ".runs", ".downloads")
+"""Folders that all clones of a machine share."""
 PUSH = ("push", "--quiet", "--run-cache", "--with-deps")
 """Of DVC: what a target and all before it made."""
 
@@ -87,12 +89,11 @@ def run(place: Place, row: Row, environment: Mapping[str, str] | None = None) ->
 
 
 def prepare(place: Place, row: Row) -> Outcome:
-    """Put the data of a row where rows find them, so that they do not all fetch them.
+    """Put the data of a row and the weights it starts from where rows find them.
 
-    With a remote also the weights it starts from, as workers may reach nothing else.
+    So they do not all fetch them, and workers of a cluster need not reach where they are from.
     """
-    target = f"weights@{row.model}" if place.remote else "assign"
-    return _in_clone(place, row, f"data-{row.dataset}", target, {}, bring_back=False)
+    return _in_clone(place, row, f"data-{row.dataset}", "assign", {}, bring_back=False)
 
 
 def _in_clone(
@@ -107,7 +108,7 @@ def _in_clone(
     start = time.monotonic()
     error = log = ""
     try:
-        with _clone(place, name) as clone:
+        with clone_of(place, name) as clone:
             if not (
                 _experiment(clone, row, name, target, environment, pull=bool(place.remote))
                 and (not place.remote or clone.call("dvc", *PUSH, target))
@@ -172,11 +173,11 @@ class _Clone:
 
 
 @contextlib.contextmanager
-def _clone(place: Place, name: str) -> Iterator[_Clone]:
+def clone_of(place: Place, name: str) -> Iterator[_Clone]:
     """Give a clone to work in; it is removed at the end, and one that was left before the start."""
     clones, locks = place.folder / "clones", place.folder / "locks"
-    checkpoints = place.folder / "checkpoints"
-    for folder in (clones, locks, checkpoints, place.log(name).parent):
+    shared = (place.folder / link.strip(".") for link in SHARED)
+    for folder in (clones, locks, *shared, place.log(name).parent):
         folder.mkdir(parents=True, exist_ok=True)
     sweep(place.folder)
     clone = clones / name
@@ -191,8 +192,9 @@ def _clone(place: Place, name: str) -> Iterator[_Clone]:
             output("git", "checkout", "--quiet", "--detach", place.commit, cwd=clone)
             _configure(place, clone)
             # A row that was killed goes on from its last epoch: checkpoints are named after their
-            # content.
-            (clone / ".checkpoints").symlink_to(checkpoints)
+            # content, as records and downloads are.
+            for link in SHARED:
+                (clone / link).symlink_to(place.folder / link.strip("."))
             yield _Clone(folder=clone, log=place.log(name), lock=lock)
         finally:
             shutil.rmtree(clone, ignore_errors=True)

@@ -22,7 +22,7 @@ from types import FrameType
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from experiments import collect, options, plan, row
+from experiments import collect, options, plan, reasons, row
 from experiments.collect import Result
 from experiments.commands import output
 from experiments.engines import Engine, Resources
@@ -30,6 +30,7 @@ from experiments.plan import Revision, Row
 from experiments.row import Outcome, Place
 from imgclf.common.errors import UserError, exit_code
 from imgclf.common.files import write
+from imgclf.provenance.ledger import Ledger, read_ledger
 
 
 def main() -> None:
@@ -47,15 +48,16 @@ def main() -> None:
     studies = {name: plan.load(name, more) for name in names}
     repository = Path.cwd()
     engine, resources = options.engine(args)
-    _refuse_changes(repository)
+    refuse_changes(repository)
     revision = Revision(repository, output("git", "rev-parse", "HEAD", cwd=repository).strip())
     planned = [r for name, study in studies.items() for r in plan.rows(name, study, revision)]
     here, there = options.places(args, repository, revision.commit)
-    with _alone(here.folder):
-        results = _known(here, there, planned, revision.code)
+    with alone(here.folder):
+        results = _known(here, there, planned)
         _save(planned, results)
         missing = [r for r in planned if r.name not in results]
         print(f"{len(results)} of {len(planned)} rows are done, {len(missing)} to run", flush=True)
+        print(*reasons.summary(missing), sep="\n", end="\n" * bool(missing), flush=True)
         failed = []
         for outcome in _outcomes(here, there, missing, engine, resources) if missing else ():
             write(here.log(outcome.row.name), outcome.log)
@@ -68,9 +70,10 @@ def main() -> None:
         raise UserError(f"{len(failed)} of {len(planned)} rows failed: {', '.join(failed)}")
 
 
-def _refuse_changes(repository: Path) -> None:
+def refuse_changes(repository: Path) -> None:
     """Raise `UserError` if a clone would not have what is in the work tree."""
-    tracked = ("--", ".", f":!{collect.FOLDER}")
+    made_here = (collect.FOLDER, collect.PROVENANCE, collect.LEDGER)
+    tracked = ("--", ".", *(f":!{path}" for path in made_here))
     status = output("git", "status", "--porcelain", *tracked, cwd=repository)
     if lines := status.splitlines():
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
@@ -81,7 +84,7 @@ def _refuse_changes(repository: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep other calls out, and remove what a killed one left."""
     folder.mkdir(exist_ok=True)
     with (folder / "study.lock").open("a") as lock:
@@ -102,22 +105,30 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     os._exit(130)
 
 
-def _known(
-    here: Place, there: Place, planned: Iterable[Row], code: dict[str, str]
-) -> dict[str, Result]:
-    """Return the results that are in the tables or in experiments, by the name of the row."""
+def _known(here: Place, there: Place, planned: Iterable[Row]) -> dict[str, Result]:
+    """Return the results that are in tables or in experiments, by the name of the row.
+
+    A run that is in the table of any study is not run again for another.
+    """
     _fetch(here, there, "*")
     repository = Path(here.git)
-    tables = {study: collect.load(study) for study in {r.study for r in planned}}
+    tracked = collect.load_all()
+    ledger = read_ledger(collect.LEDGER)
     commits = collect.experiments(repository)
     results = {}
     for r in planned:
-        tracked = tables[r.study].get(r.name)
-        if tracked and tracked.run["key"] == r.key:
-            results[r.name] = tracked
-        elif commit := collect.find(repository, r, commits.get(r.name, ()), code):
+        same = [found for found in tracked.get(r.key, ()) if _stands(r, found, ledger)]
+        own = [found for found in same if found.run["name"] == r.name]
+        if same:
+            results[r.name] = collect.renamed((own or same)[0], r)
+        elif commit := collect.find(repository, r, commits.get(r.name, ())):
             results[r.name] = collect.read(here, r, commit)
     return results
+
+
+def _stands(r: Row, found: Result, ledger: Ledger) -> bool:
+    made_by = found.run.get("provenance", "")
+    return ledger.state(r.key, made_by, r.provenance.digest) != "other"
 
 
 def _fetch(here: Place, there: Place, name: str) -> None:

@@ -58,7 +58,7 @@ def _inputs(folder: Path, model: str) -> list[str]:
     """Return the stages before training, whose outputs the clone takes from the cache."""
     params = settings.parse((folder / "params.yaml").read_text(encoding="utf-8"))
     dataset = params["zoo"][model]["dataset"]
-    return ["code", f"normalise@{dataset}", "assign", f"weights@{model}", f"features@{model}"]
+    return [f"normalise@{dataset}", "weights", "assign"]
 
 
 if __name__ == "__main__":

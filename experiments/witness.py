@@ -14,25 +14,20 @@ after it) and, of whole trainings, `metrics` and `predictions` (the SHA-256 of t
 
 import argparse
 import csv
-import hashlib
 import io
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from imgclf.common.errors import exit_code
-from imgclf.common.files import read_json, sha256, write
-from imgclf.inference import batches, cards, devices, weights
-from imgclf.training import history
-from imgclf.training.run import Run
-from imgclf.training.trainer import Trainer
+from imgclf.common.files import read_json, sha256, write, write_json
+from imgclf.inference import cards, devices, weights
+from imgclf.training import history, start
+from imgclf.training.processes import Processes
+from imgclf.training.start import Training
 
 ASSIGNED, DATA, INITIAL = Path("data/assigned"), Path("data/normalised"), Path("data/weights")
 
@@ -48,61 +43,33 @@ def main() -> None:
 
 def seen(name: str, epochs: int) -> dict[str, Any]:
     """Return what the first `epochs` of a training give; of 0, the whole and its evaluation."""
-    model, card = cards.read(ASSIGNED / f"{name}.json")
-    settings = model.training
+    card = cards.read(ASSIGNED / f"{name}.json")
+    settings = card.model.training
     device = devices.prepare(settings.device, settings.threads)
-    torch.manual_seed(settings.seed)
-    network = model.build(card.shape, len(card.classes))
-    scaling = card.own_scaling
-    if settings.weights != "none":
-        path = INITIAL / f"{name}.safetensors"
-        state, own = weights.from_bytes(path.read_bytes(), str(path))
-        weights.start_from(network, state, str(path))
-        scaling = own or scaling
-    network = network.to(device).to(memory_format=torch.channels_last)
-    train, validation = (
-        batches.put(labelled, scaling, device, settings.image_size)
-        for labelled in (
-            cards.load_training(model, card, DATA),
-            cards.load(card, "validation", DATA),
-        )
-    )
-    run = Run(Trainer(network, train, settings), validation)
-    hashes = []
+    training = start.begin(card, DATA, INITIAL, device, Processes())
+    run = training.run
     for _ in range(epochs or settings.epochs):
         run.advance()
-        hashes.append(digest(network.state_dict()))
-    lines = csv.DictReader(io.StringIO(history.csv(run.epochs)))
-    rows = [line | {"weights": each} for line, each in zip(lines, hashes, strict=True)]
+    rows = list(csv.DictReader(io.StringIO(history.csv(run.epochs))))
     found = {"model": name, "epochs": rows}
-    if not epochs:
-        weights.load_into(network, run.kept, name)
-        kept = weights.to_bytes(network.state_dict(), scaling)
-        found |= _evaluated(name, kept, history.summary(run.epochs, run.best))
-    return found
+    return found if epochs else found | _evaluated(name, training)
 
 
-def digest(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of a state dict: of the names, types, shapes and bytes of its tensors."""
-    whole = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        whole.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        whole.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return whole.hexdigest()
-
-
-def _evaluated(name: str, kept: bytes, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _evaluated(name: str, training: Training) -> dict[str, Any]:
     """Return the metrics and the predictions' SHA-256 of kept weights, as the stage gives them."""
+    run = training.run
+    weights.load_into(training.trained, run.kept, name)
+    kept = weights.to_bytes(training.network.state_dict(), training.scaling)
     with tempfile.TemporaryDirectory(prefix="witness-") as folder:
         scratch = Path(folder)
         write(scratch / "weights", kept)
-        write(scratch / "training", json.dumps(summary))
+        write_json(scratch / "training", history.summary(run.epochs, run.best))
         options = {"card": ASSIGNED / f"{name}.json", "data": DATA} | {
             key: scratch / key
-            for key in ("weights", "training", "metrics", "classes", "predictions", "mistakes.npy")
+            for key in ("weights", "training", "records", "metrics", "classes", "predictions")
         }
-        words = [f"--{key.partition('.')[0]}={value}" for key, value in options.items()]
+        options |= {"mistakes": scratch / "mistakes.npy", "record": scratch / "record"}
+        words = [f"--{key}={value}" for key, value in options.items()]
         subprocess.run([sys.executable, "-m", "stages.evaluate", *words], check=True)  # noqa: S603
         return {
             "metrics": read_json(scratch / "metrics"),

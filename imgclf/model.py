@@ -180,6 +180,27 @@ def describe(model: Model) -> dict[str, Any]:
     return {"dataset": model.dataset} | network | asdict(model.training)
 
 
+def identity(model: Model, data: Mapping[str, object], launcher: str) -> dict[str, Any]:
+    """Return what was asked for: `data` decides the arrays, and all that is a default is left out.
+
+    So a new setting whose default changes nothing makes no result another one.
+    """
+    network, training = settings.chosen(model.network), settings.chosen(model.training)
+    return {
+        "network": {"name": model.network_name} | network,
+        "training": training,
+        "data": dict(data),
+        "launcher": launcher,
+    }
+
+
+def of_settings(name: str, described: Mapping[str, Any]) -> Model:
+    """Return the model whose flat settings `describe` gave, as recorded in a table."""
+    known = {"validation_images"}  # of the data, recorded beside them
+    entry = {key: value for key, value in described.items() if key not in known}
+    return read(name, entry, [str(entry.get("dataset"))], TrainingSettings())
+
+
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     both = {
         key: _merge(base[key], value)

@@ -26,11 +26,12 @@ class Params:
     models: list[str]
     data: dict[str, DataSettings]
     zoo: dict[str, Model]
+    launcher: str
+    """What starts a training."""
 
 
 _STRUCTURE = ("datasets", "models", "data", "zoo")
 _LAUNCHER = "launcher"
-"""What starts a training, for dvc.yaml alone."""
 
 
 def parse(text: str) -> Params:
@@ -66,6 +67,7 @@ def parse(text: str) -> Params:
         models=_names("models", values["models"], zoo),
         data=data,
         zoo=zoo,
+        launcher=launcher,
     )
     _check_together(params)
     return params

@@ -117,7 +117,7 @@ def summary(reports: Sequence[ModelReport]) -> pd.DataFrame:
                 "test loss": f"{ours['loss']:.4f}",
                 "parameters": f"{ours['parameters']:,}",
                 "best epoch": f"{ours['best_epoch']} of {report.training['epochs']}",
-                "training": optional(report.run["seconds"], duration),
+                "training": optional(report.run.get("seconds"), duration),
             }
         )
     return pd.DataFrame(rows)
@@ -234,7 +234,7 @@ def _figures_rows(report: ModelReport, published: Published) -> list[tuple[str, 
             optional(last["train_accuracy"], percent),
             optional(_last(published, "train_accuracy", theirs.train_accuracy), percent),
         ),
-        ("run time", optional(report.run["seconds"], duration), theirs.run_time),
+        ("run time", optional(report.run.get("seconds"), duration), theirs.run_time),
         ("parameters", f"{ours['parameters']:,}", _parameters(ours["parameters"], published)),
     ]
 
@@ -406,7 +406,11 @@ def environment_table(reports: list[ModelReport]) -> str:
     """Return where each model was trained; one column if that is the same for all."""
     columns = {}
     for report in reports:
-        where = {key: value for key, value in report.run.items() if key != "seconds"}
+        where = {
+            key: v
+            for key, v in report.run.items()
+            if key not in ("seconds", "cpu_seconds", "weights")
+        }
         columns[report.name] = where | {"threads": report.settings["threads"]}
     places = pd.DataFrame(columns)
     if places.nunique(axis=1).eq(1).all():

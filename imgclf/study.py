@@ -1,11 +1,9 @@
 """What a study is: studies/NAME.yaml as a checked, frozen dataclass."""
 
-import hashlib
 import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -15,8 +13,6 @@ from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
 
-CODE_OF = ("fetch", "normalise", "weights", "features", "train", "evaluate")
-"""The stages whose code decides a result."""
 _OF_THE_STUDY = {"models": "model", "datasets": "model", "seed": "seeds"}
 """Parameters that another key of the study decides."""
 
@@ -44,6 +40,9 @@ class Study:
     """A name of the zoo."""
     note: str = ""
     """What a reader of the results should know."""
+    published: str = ""
+    """Whose published figures stand beside these: a name in published/studies; by default its own.
+    """
     varies: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(default_factory=dict)
     """The values of each parameter; of several, every combination."""
     cases: list[dict[str, Value]] = Field(default_factory=list)
@@ -89,21 +88,3 @@ def lookup(values: Any, dotted: str, default: object) -> Any:
             return default
         values = values[part]
     return values
-
-
-def code_id(lists: Mapping[str, str]) -> str:
-    """Return what stands for the code of a result.
-
-    `lists` has the MD5 of the list of code, data/code/STAGE.txt, of each stage of `CODE_OF`.
-    """
-    return hashlib.sha256("".join(lists[stage] for stage in CODE_OF).encode()).hexdigest()[:32]
-
-
-def todays_code(folder: Path) -> str:
-    """Return the `code_id` of the lists in `folder`."""
-    paths = {stage: folder / f"{stage}.txt" for stage in CODE_OF}
-    return code_id({stage: _md5(path.read_bytes()) for stage, path in paths.items()})
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()  # as DVC's

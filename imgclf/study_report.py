@@ -22,6 +22,7 @@ from imgclf.comparison import (
 )
 from imgclf.figures import FIGURES
 from imgclf.markdown import folded, interval, listed, optional, percent, points, show, table
+from imgclf.provenance.today import Origin, Today
 from imgclf.report import OF_IMAGES_ALONE, ModelReport, data_remark, model_sections, told_apart
 from imgclf.report import summary as model_summary
 from imgclf.study_results import NetworkResults, StudyResults
@@ -32,6 +33,8 @@ DIGITS = 6
 """To which a difference is rounded first: 0.892 - 0.882 is more than 0.01 as a float."""
 LONG = 20
 """Of more rows, half as many are shown."""
+SHOWN = 4
+"""Of more changes of code, how many are not named is said."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -50,17 +53,25 @@ def sections(
     claims: Sequence[Claim],
     reasons: Sequence[Reason],
     pictures: Mapping[str, str],
-    code: str,
+    today: Today,
 ) -> list[str]:
     """Return the part of results.md on studies; nothing without results.
 
-    `pictures` are the paths of all pictures from results.md, by the names of the files. `code` is
-    the `code_id` of today: runs of other code are named.
+    `pictures` are the paths of all pictures from results.md, by the names of the files. Runs that
+    other code than `today`'s has made are named.
     """
     if not studies:
         return []
     by_name = {results.name: results for results in studies}
-    parts = ["## Studies", introduction(by_name.get("base"))]
+    origins = {
+        results.name: {
+            str(run["name"]): today.origin({str(k): v for k, v in run.items()})
+            for run in results.runs.to_dict("records")
+        }
+        for results in studies
+    }
+    everything = [origin for of_study in origins.values() for origin in of_study.values()]
+    parts = ["## Studies", introduction(by_name.get("base")), origins_sentence(everything)]
     if told := [claim for claim in claims if claim.study in by_name]:
         parts += ["### Published claims", *claims_table(told, by_name)]
     parts += reproduction(studies, reasons)
@@ -69,30 +80,61 @@ def sections(
             heading, *section = networks_section(results, pictures)
         else:
             heading, *section = study_section(results, by_name, pictures)
-        parts += [heading, *_notes(*_outdated(results, code)), *section]
+        parts += [heading, *_notes(*_outdated(results, origins[results.name])), *section]
     return parts
 
 
-def _outdated(results: StudyResults, code: str) -> list[str]:
+def origins_sentence(origins: Sequence[Origin]) -> str:
+    """Return how many runs are of today's code, how many were carried to it, and how."""
+    count = Counter(origin.state for origin in origins)
+    text = f"Of {len(origins)} runs, {count['current']} were made by today's code"
+    if count["carried"]:
+        ways = Counter(
+            (origin.proof.compared, origin.proof.machine, origin.proof.date)
+            for origin in origins
+            if origin.proof
+        )
+        how = [
+            f"{number} by the {compared} (bit for bit, on {machine}, {date})"
+            for (compared, machine, date), number in ways.items()
+        ]
+        text += (
+            f"; {count['carried']} were made by older code and carried over to today's, because "
+            f"both compute the same: {listed(how)}"
+        )
+    return f"{text}; {count['other']} are of other code."
+
+
+def _outdated(results: StudyResults, origins: Mapping[str, Origin]) -> list[str]:
     """Return what to know of runs that would be made with other code or parameters today."""
-    command = f"make study NAME={results.name}"
+    more = ""
     if results.study.needs == "images":
         # Where they are is not a parameter that the study or params.yaml could know.
         paths = [f"data.{name}.path=..." for name in dict.fromkeys(results.runs["dataset"])]
-        command += f' SET="{" ".join(paths)}"'
+        more = f' SET="{" ".join(paths)}"'
+    study = f"`make study NAME={results.name}{more}` repeats them"
+    carry = f"`make carry NAME={results.name}{more}` shows whether it matters, and {study}"
+    other = [name for name, origin in origins.items() if origin.state == "other"]
     found = {
-        "code than today's": results.of_other_code(code),
-        "parameters than the study's": results.of_other_parameters(),
+        f"code than today's{_changed(origins)}": (other, carry),
+        "parameters than the study's": (results.of_other_parameters(), study),
     }
     notes = []
-    for what, old in found.items():
+    for what, (old, command) in found.items():
         if len(old) == len(results.runs):
-            notes.append(f"all runs are of other {what}: `{command}` repeats them")
+            notes.append(f"all runs are of other {what}: {command}")
         elif old:
             names = listed([f"`{name}`" for name in old])
             count = f"{len(old)} of {len(results.runs)}"
-            notes.append(f"{count} runs are of other {what} ({names}): `{command}` repeats them")
+            notes.append(f"{count} runs are of other {what} ({names}): {command}")
     return notes
+
+
+def _changed(origins: Mapping[str, Origin]) -> str:
+    """Return what of the code is other than today's, in brackets."""
+    changes = sorted({change for origin in origins.values() for change in origin.changes})
+    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return f" ({', '.join(changes[:SHOWN])}{more})" if changes else ""
 
 
 def _seeds(results: StudyResults, studies: Mapping[str, StudyResults]) -> Spread | None:

@@ -85,11 +85,6 @@ class StudyResults:
             for name, runs in self.runs.groupby("value", sort=False)
         }
 
-    def of_other_code(self, code: str) -> list[str]:
-        """Return the names of the runs whose code is not that of `code_id`."""
-        known = self.runs.get("code", pd.Series("", self.runs.index))
-        return [str(name) for name in self.runs["name"][known != code]]
-
     def of_other_parameters(self) -> list[str]:
         """Return the names of the runs that do not have what the study fixes now."""
         varied = [*self.study.varies, *(key for case in self.study.cases for key in case)]
@@ -188,7 +183,8 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
             for _, of_value in runs.groupby("value", sort=False)
         ]
     folder = published / "studies"
-    figures = read_optional(folder / f"{name}.csv", "value", "accuracy", "train_loss")
+    theirs = study.published or name
+    figures = read_optional(folder / f"{theirs}.csv", "value", "accuracy", "train_loss")
     return StudyResults(
         name=name,
         study=study,
@@ -199,7 +195,7 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
         correct=dict(zip(correct["name"], map(_bits, correct["correct"]), strict=True)),
         published=_of_networks(networks) if networks else figures,
         published_history=read_optional(
-            folder / f"{name}_history.csv", "value", "epoch", "train_loss"
+            folder / f"{theirs}_history.csv", "value", "epoch", "train_loss"
         ),
         networks=networks,
         remarks=[text for each in datasets if (text := publications.remark(published, each))],

@@ -14,7 +14,11 @@ _TEXT = (
     "settings",
     "actual",
     "predicted",
-    "code",
+    "key",
+    "provenance",
+    "data",
+    "weights",
+    "commit",
 )
 TEXT = dict.fromkeys(_TEXT, str)
 """Columns that are read as they stand: pandas would make numbers of values, and nothing of "NA"."""

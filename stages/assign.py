@@ -1,42 +1,40 @@
-"""Give each model its cards: its settings, all filled in, and what is known of its data set.
+"""Give each model its card: all that its result depends on, in one file.
 
-A model's data set is a parameter, and dvc.yaml cannot name a path through another parameter
-(`${zoo.${item.model}.dataset}` is not in its grammar). The card holds the hash of every array and
-every setting that the model really has, so it is retrained exactly when one of those changes: a new
-`lr` leaves a model that has its own alone. It also spares DVC reading params.yaml for every model.
-Two smaller ones say which weights it starts from and what features of a frozen backbone depend on.
+A card has the model's settings, all filled in, what starts its training, the card of its data set,
+the SHA-256 of its initial weights, the code that trains and evaluates it and the packages that
+decide its numbers. train and evaluate depend on it alone, so a model is trained again exactly when
+something of that has changed. Runs whenever anything of params.yaml, data, weights or code changes,
+in a second.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from imgclf import model, params
+from imgclf import params
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write_json
-from imgclf.inference import cards
+from imgclf.inference import cards, initial
+from imgclf.provenance import code
 
 
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("params", "cards", "output"):
+    for name in ("params", "wanted", "cards", "weights", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
+    graph = code.read_graph(args.wanted / "code.json")
+    packages = read_json(args.wanted / "packages.json")
     with new_folder(args.output) as folder:
         for name in chosen.models:
-            mine = chosen.zoo[name]
-            start = {"network": mine.network_name, "weights": mine.training.weights}
-            data = read_json(args.cards / f"{mine.dataset}.json")
-            frozen = mine.training.freeze == "backbone"
-            write_json(folder / f"{name}.json", cards.assign(mine, data))
-            write_json(folder / "weights" / f"{name}.json", start)
-            write_json(
-                folder / "backbones" / f"{name}.json",
-                cards.assign(model.backbone(mine), data) if frozen else {},
-            )
+            model = chosen.zoo[name]
+            data = read_json(args.cards / f"{model.dataset}.json")
+            start = cards.start(args.weights, initial.name(model))
+            card = cards.assign(model, chosen.launcher, data, start, graph, packages)
+            write_json(folder / f"{name}.json", card)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,52 @@
-"""Check all of params.yaml before any stage deletes or computes anything.
+"""Check all of params.yaml before any stage deletes or computes anything; read all code.
 
-Reads params.yaml; writes a constant, so that a changed parameter reruns this stage (a fraction of
-a second) and then only the stages that use the parameter. Writes as well where each data set comes
-from: dvc.yaml cannot name parameters that some data sets have and others have not.
+Writes what the other stages depend on in place of params.yaml and of code, so that an edit runs
+again what it changes and nothing else: of each data set where its files are from and how they
+become arrays, each distinct set of initial weights, the versions of the packages that decide
+numbers, and each file of code with what it imports. Takes a second.
 """
 
 import argparse
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from imgclf import params, sources
+from imgclf.common import data_settings
 from imgclf.common.errors import exit_code
-from imgclf.common.files import new_folder, write, write_json
+from imgclf.common.files import new_folder, write_json
+from imgclf.inference import initial
+from imgclf.provenance import code, environment, results
+
+ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, required=True)
-    parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
     sources.check(chosen.data, chosen.datasets)
-    wanted = {name: asdict(chosen.data[name]) for name in chosen.datasets}
-    with new_folder(args.sources) as folder:
-        for name, values in wanted.items():
-            place = ("source", "mirror", "path", "sha256")
-            write_json(
-                folder / f"{name}.json", {key: values[key] for key in place if key in values}
-            )
-    write(args.output, "params.yaml is valid\n")
+    graph, packages = code.scan(ROOT), environment.packages()
+    models = [chosen.zoo[name] for name in chosen.models]
+    with new_folder(args.output) as folder:
+        for name in chosen.datasets:
+            data = chosen.data[name]
+            arrays = {
+                "settings": data_settings.of_arrays(data),
+                "code": results.data_code(graph, data.source),
+                "packages": packages,
+            }
+            write_json(folder / "fetch" / f"{name}.json", data_settings.of_files(data))
+            write_json(folder / "normalise" / f"{name}.json", arrays)
+        write_json(folder / "weights.json", initial.wanted(models))
+        write_json(folder / "packages.json", packages)
+        write_json(folder / "code.json", code.json_graph(graph))
+        for stage in ("plot", "report"):
+            used = code.closure(graph, [f"stages/{stage}.py"], {})
+            write_json(folder / "code" / f"{stage}.json", used)
 
 
 if __name__ == "__main__":

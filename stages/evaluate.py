@@ -1,8 +1,8 @@
 """Evaluate one trained model on the test images, which no other stage looks at.
 
 Reads the weights, the model's card and the test arrays. Writes the metrics, a row for each class,
-the predictions (for DVC's confusion template) and the most confident mistakes with their images.
-About 10 s for LeNet-5 on 10,000 images, most of it to import torch.
+the predictions (for DVC's confusion template), the most confident mistakes with their images, and
+the record of the training. About 10 s for LeNet-5 on 10,000 images, most of it to import torch.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write, write_json
 from imgclf.inference import batches, cards, devices, forward, weights
 from imgclf.inference.losses import LOSSES
+from imgclf.training import records
 
 MISTAKES = 16
 """How many of the most confident mistakes are kept for the gallery."""
@@ -26,13 +27,15 @@ MISTAKES = 16
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("card", "data", "weights", "training"):
+    for name in ("card", "data", "weights", "training", "records"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("metrics", "classes", "predictions", "mistakes"):
+    for name in ("metrics", "classes", "predictions", "mistakes", "record"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    model, card = cards.read(args.card)
+    whole = cards.read(args.card)
+    cards.check_code(whole, "evaluate")
+    model, card = whole.model, whole.data
     device = devices.prepare(model.training.device, model.training.threads)
     network = model.build(card.shape, len(card.classes))
     state, scaling = weights.from_bytes(args.weights.read_bytes(), str(args.weights))
@@ -70,6 +73,7 @@ def main() -> None:
         kept[name] = values
     args.mistakes.parent.mkdir(parents=True, exist_ok=True)
     np.save(args.mistakes, kept)  # not savez: the bytes of a zip depend on Python's version
+    records.land(args.records, weights.digest(state), args.record)
 
 
 if __name__ == "__main__":

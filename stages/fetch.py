@@ -1,30 +1,34 @@
 """Fetch the files of one data set: from the first source that has them, or from a given path.
 
-Reads where from (written by `check`, so that another split fetches nothing again). Writes the files
-into a folder, all or none, once their hashes are right. Fashion-MNIST is a download of 31 MB,
-CIFAR-10 one of 170 MB; images of one's own become one zip file.
+Depends on which files are wanted (from `check`) and on nothing else: not on code, as bytes are
+known by their hashes, nor on `mirror`, which says where the same bytes are. Writes the files into a
+folder, all or none. Fashion-MNIST is a download of 31 MB, CIFAR-10 one of 170 MB. A folder of
+images becomes one zip file.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from imgclf import params
 from imgclf.common.errors import exit_code
-from imgclf.common.files import new_folder, read_json
+from imgclf.common.files import new_folder
 from imgclf.datasets import DATASETS
 
 
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--wanted", type=Path, required=True)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--params", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    wanted = read_json(args.wanted)
-    dataset = DATASETS[wanted.pop("source")]
+    wanted = params.parse(args.params.read_text(encoding="utf-8")).data[args.dataset]
+    place = ("mirror", "path", "sha256")
+    where = {key: value for key, value in vars(wanted).items() if key in place}
     with new_folder(args.output) as folder:
-        origins = dataset.fetch(folder, **wanted)
+        origins = DATASETS[wanted.source].fetch(folder, **where)
     for name, origin in origins.items():
         print(f"{name}: from {origin}")
 

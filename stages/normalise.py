@@ -12,25 +12,28 @@ from pathlib import Path
 
 import numpy as np
 
-from imgclf.common import data_settings, settings
+from imgclf.common import data_settings
 from imgclf.common.errors import exit_code
-from imgclf.common.files import new_folder, sha256, write_json
+from imgclf.common.files import new_folder, read_json, sha256, write_json
 from imgclf.datasets import DATASETS, labelled
+from imgclf.provenance.code import check_loaded
+
+ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--params", type=Path, required=True)
-    parser.add_argument("--raw", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--card", type=Path, required=True)
+    for name in ("wanted", "raw", "output", "card"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    values = settings.parse(args.params.read_text(encoding="utf-8"))
-    chosen = data_settings.read(args.dataset, values["data"][args.dataset])
-    classes, train, test = DATASETS[chosen.source].read(args.raw, chosen)
+    wanted = read_json(args.wanted)
+    chosen = data_settings.read(args.dataset, wanted["settings"])
+    dataset = DATASETS[chosen.source]
+    check_loaded(ROOT, wanted["code"])
+    classes, train, test = dataset.read(args.raw, chosen)
     for part, images_and_labels in (("train", train), ("test", test)):
         labelled.check(f"{args.dataset}, {part}", images_and_labels, len(classes))
 

@@ -14,7 +14,9 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write
 from imgclf.comparison import Claim
 from imgclf.figures import FIGURES
-from imgclf.study import todays_code
+from imgclf.provenance.code import read_graph
+from imgclf.provenance.ledger import read_ledger
+from imgclf.provenance.today import Today
 from imgclf.study_report import Reason
 
 
@@ -23,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("params", "history", "training", "metrics", "classes", "predictions", "runs"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("figures", "published", "studies", "tables", "code", "output"):
+    for name in ("figures", "published", "studies", "tables", "wanted", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
@@ -63,6 +65,13 @@ def main() -> None:
         study_results.load(name, args.studies, args.tables, args.published)
         for name in study_results.names(args.studies, args.tables)
     ]
+    today = Today(
+        graph=read_graph(args.wanted / "code.json"),
+        packages=read_json(args.wanted / "packages.json"),
+        sources={name: data.source for name, data in chosen.data.items()},
+        ledger=read_ledger(args.metrics / "carried.csv"),
+        made_by=args.metrics / "provenance",
+    )
     claims, reasons = (
         settings.parse((args.published / f"{name}.yaml").read_text("utf-8"))[name]
         for name in ("claims", "reasons")
@@ -76,7 +85,7 @@ def main() -> None:
         [settings.read(Claim, claim, "claims") for claim in claims],
         [settings.read(Reason, reason, "reasons") for reason in reasons],
         pictures,
-        todays_code(args.code),
+        today,
     )
     write(args.output, report.results(reports, [*itertools.chain(*audits)], studies))
 

@@ -1,20 +1,16 @@
-"""Fetch the weights that one model starts from, so that they are data: tracked, checked and shared.
+"""Fetch each set of weights that models start from, so that they are data: checked and shared.
 
-Reads the network and which weights it wants, so that no other setting fetches them again. Writes
-them as safetensors, with the scaling that they were trained with where that is known; an empty file
-for `none`, in which case this imports no torch.
+Reads which sets are wanted (from `check`), and depends on nothing else. Writes each as safetensors,
+with the scaling that it was trained with where that is known. Imports no torch if none is wanted.
 """
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
-from imgclf.common.errors import UserError, exit_code
-from imgclf.common.files import expanded, read_json, write
-from imgclf.download import Mirror, fetch
-from imgclf.inference.cards import Scaling
-from imgclf.networks.published import published
+from imgclf.common.errors import exit_code
+from imgclf.common.files import new_folder, read_json, write, write_json
+from imgclf.inference import initial
 
 
 def main() -> None:
@@ -25,37 +21,10 @@ def main() -> None:
     args = parser.parse_args()
 
     wanted = read_json(args.wanted)
-    write(args.output, safetensors(**wanted))
-
-
-def safetensors(network: str, weights: str) -> bytes:
-    """Return the weights called `weights` in params.yaml as the content of a safetensors file."""
-    if weights == "none":
-        from safetensors.numpy import save
-
-        return save({})
-    address, _, digest = weights.partition("#sha256=")
-    scaling = None
-    if weights == "imagenet":
-        found = published(network)
-        address, digest = found.address, found.sha256
-        scaling = Scaling(mean=found.mean, std=found.std)
-    if "://" in address:
-        base, _, file = address.rpartition("/")
-        with tempfile.TemporaryDirectory(prefix="weights-") as scratch:
-            try:
-                fetch({file: digest}, [Mirror(base)], Path(scratch))
-            except UserError as error:
-                raise UserError(f"{error}. Or set `weights` to a file that you have") from None
-            return _converted(Path(scratch) / file, address, scaling)
-    return _converted(expanded(address), address, scaling)
-
-
-def _converted(path: Path, name: str, scaling: Scaling | None) -> bytes:
-    from imgclf.inference.weights import from_any_file, to_bytes
-
-    state, found = from_any_file(path.read_bytes(), name)
-    return to_bytes(state, scaling or found)
+    with new_folder(args.output) as folder:
+        for name, which in wanted.items():
+            write(folder / f"{name}.safetensors", initial.fetched(**which))
+        write_json(folder / "wanted.json", wanted)  # DVC keeps no empty folder
 
 
 if __name__ == "__main__":

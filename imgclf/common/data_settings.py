@@ -60,3 +60,22 @@ def read(name: str, entry: object) -> DataSettings:
     filled = {"source": name} | entry
     kind = FolderSettings if filled["source"] == "image_folder" else DownloadSettings
     return settings.read(kind, filled, where)
+
+
+PLACE = ("mirror", "path")
+"""Where files are; with their hashes known, that is no part of what they are."""
+
+
+def of_files(values: DataSettings) -> dict[str, object]:
+    """Return what decides the bytes of a data set's files."""
+    found: dict[str, object] = {"source": values.source}
+    for key in ("sha256", "path"):
+        if value := getattr(values, key, ""):
+            return found | {key: value}
+    return found
+
+
+def of_arrays(values: DataSettings) -> dict[str, object]:
+    """Return what decides the arrays that are made of a data set's files."""
+    chosen = settings.chosen(values)
+    return {key: value for key, value in chosen.items() if key not in (*PLACE, "sha256")}

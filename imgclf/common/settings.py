@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -39,6 +40,21 @@ def read(settings: type[T], values: object, where: str) -> T:
         raise _explain(error.errors()[0], settings, where) from None
     except (TypeError, ValueError) as error:  # a key that JSON has not, a value inside itself
         raise UserError(f"{where or 'parameters'}: {error}") from None
+
+
+def chosen(values: Any) -> dict[str, Any]:
+    """Return the fields of a settings dataclass that are not its defaults, as JSON has them."""
+    found = {}
+    for field in fields(values):
+        value = getattr(values, field.name)
+        if is_dataclass(value):
+            value = chosen(value)
+            different = bool(value)
+        else:
+            different = value != field.default
+        if different:
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def _of_yaml(value: object) -> dict[str, str]:

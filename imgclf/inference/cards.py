@@ -1,8 +1,8 @@
-"""Cards: all that a model's training depends on but code, in one small file.
+"""Cards: all that a model's result depends on, in one small file.
 
-A data set's card says what its arrays are, with the SHA-256 of each file that holds them; a stage
-that reads arrays refuses those that do not match. A model's card is its settings, all filled in,
-and its data set's card.
+A data set's card says what its arrays are, with the SHA-256 of each file that holds them. A model's
+card has its settings, all filled in, its data set's card, the SHA-256 of its initial weights, its
+code and the versions of packages. What is read by way of a card is refused if it does not match.
 """
 
 from pathlib import Path
@@ -18,6 +18,10 @@ from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, sha256
 from imgclf.common.settings import STRICT
 from imgclf.model import Model, TrainingSettings
+from imgclf.provenance import environment, results
+from imgclf.provenance.code import Code, Graph, check_loaded, digest
+
+ROOT = Path(__file__).parents[2]
 
 Part = Literal["train", "validation", "test"]
 Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -58,24 +62,112 @@ class Card:
         return Scaling(mean=self.mean, std=self.std)
 
 
-def assign(chosen: Model, data: object) -> dict[str, Any]:
-    """Return the card of a model whose data set has the card `data`."""
-    return {"name": chosen.name, "settings": model.describe(chosen), "data": data}
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Start:
+    """The weights that a training starts from."""
+
+    file: str
+    """Its name in the folder of initial weights."""
+    sha256: str
+    """Of that file."""
 
 
-def read(path: Path) -> tuple[Model, Card]:
-    """Return the model and the data set in a model's card, a JSON file."""
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """All that the result of a model depends on."""
+
+    model: Model
+    launcher: str
+    """What starts its training, as params.yaml has it."""
+    data: Card
+    start: Start | None
+    """None for the network's own random weights."""
+    packages: dict[str, str]
+    """The versions of the packages that decide numbers."""
+    files: dict[str, Code]
+    """The code of the stages train and evaluate."""
+
+
+def start(folder: Path, name: str) -> dict[str, str] | None:
+    """Return the `Start` from the set of weights called `name` in `folder`; None without a name."""
+    if not name:
+        return None
+    path = folder / f"{name}.safetensors"
+    return {"file": path.name, "sha256": sha256(path)}
+
+
+def assign(
+    chosen: Model,
+    launcher: str,
+    data: object,
+    start: object,
+    graph: Graph,
+    packages: dict[str, str],
+) -> dict[str, Any]:
+    """Return the card of a model whose data set has the card `data`, as plain values."""
+    files = {
+        "train": results.training_code(graph, chosen),
+        "evaluate": results.evaluation_code(graph, chosen),
+    }
+    return {
+        "name": chosen.name,
+        "settings": model.describe(chosen),
+        "launcher": launcher,
+        "data": data,
+        "start": start,
+        "packages": packages,
+        "code": {stage: digest(code) for stage, code in files.items()},
+        "files": files,
+    }
+
+
+def read(path: Path) -> ModelCard:
+    """Return a model's card from a JSON file; raise `UserError` if it is not one."""
     values = read_json(path)
-    if not isinstance(values, dict) or values.keys() != {"name", "settings", "data"}:
+    if not isinstance(values, dict) or "files" not in values:
         raise UserError(f"{path}: is not the card of a model: dvc repro makes it")
     card = settings.read(Card, values["data"], f"{path}: data")
+    begin = values["start"]
     try:
         chosen = model.read(
             values["name"], values["settings"], [card.dataset], defaults=TrainingSettings()
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return chosen, card
+    return ModelCard(
+        model=chosen,
+        launcher=values["launcher"],
+        data=card,
+        start=settings.read(Start, begin, f"{path}: start") if begin else None,
+        packages=values["packages"],
+        files=values["files"],
+    )
+
+
+def check_code(card: ModelCard, stage: str) -> None:
+    """Raise `UserError` unless this process runs the code and the packages that the card names."""
+    check_loaded(ROOT, card.files[stage])
+    for name, version in environment.packages().items():
+        if version != card.packages[name]:
+            raise UserError(
+                f"{name} is {version} here, and the card of {card.model.name} says "
+                f"{card.packages[name]}: dvc repro --force --single-item check, then dvc repro"
+            )
+
+
+def initial_weights(card: ModelCard, folder: Path) -> bytes:
+    """Return the content of the file of weights in `folder` that a training starts from.
+
+    Raises `UserError` if it is missing or is not the one that the card names.
+    """
+    assert card.start  # noqa: S101
+    path = folder / card.start.file
+    if not path.is_file() or sha256(path) != card.start.sha256:
+        raise UserError(
+            f"{path} is not the file that the card of {card.model.name} names: "
+            f"dvc repro --force --single-item weights makes it"
+        )
+    return path.read_bytes()
 
 
 def load(card: Card, part: Part, folder: Path) -> Labelled:

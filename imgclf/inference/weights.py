@@ -3,10 +3,12 @@
 The file also says how the network wants its images scaled.
 """
 
+import hashlib
 import io
 import json
 import pickle
 import warnings
+from collections.abc import Mapping
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +24,16 @@ def to_bytes(state: dict[str, Tensor], scaling: Scaling | None = None) -> bytes:
     # One key, because safetensors writes several in any order.
     metadata = {"scaling": json.dumps(vars(scaling))} if scaling else None
     return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata)
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a state dict: of the names, types, shapes and bytes of its tensors."""
+    whole = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        whole.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        whole.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
 
 
 def from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling | None]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic.dataclasses import dataclass
+
+from imgclf.common.settings import STRICT
+
 if TYPE_CHECKING:
     from torch import nn
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Network:
     """The options of a network: a frozen dataclass whose `build` returns the `torch.nn.Module`.
 

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterable
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,26 @@ from imgclf.common import files
 
 KEPT = 2
 """The newest, and one before it in case the newest is damaged."""
+DAYS = 30
+"""After which a training that was killed is not expected to go on."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def key(settings: dict[str, Any], inputs: Iterable[Path]) -> str:
-    """Return a name for the training with these settings and the content of these files.
+def key(where: dict[str, Any], card: Path) -> str:
+    """Return a name for a training of the model with this card, on the machine `where`.
 
-    Anything that could change the result belongs here: parameters, data, code, versions.
+    The card has all that could change the result but the machine.
     """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for line in sorted(f"{path.name} {files.sha256(path)}" for path in inputs):
-        digest.update(f"\n{line}".encode())
-    return digest.hexdigest()[:32]
+    content = json.dumps(where, sort_keys=True).encode() + card.read_bytes()
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def sweep(folder: Path) -> None:
+    """Remove what nobody has gone on with for `DAYS`: killed trainings, features of old code."""
+    for path in [*folder.glob("*"), *folder.glob("features/*")]:
+        newest = max((inner.stat().st_mtime for inner in path.glob("*")), default=0.0)
+        if max(newest, path.stat().st_mtime) < time.time() - DAYS * 24 * 3600:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def save(folder: Path, epoch: int, state: dict[str, Any]) -> None:

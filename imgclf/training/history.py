@@ -19,15 +19,21 @@ class Epoch:
     """Both after the epoch; NaN without validation images."""
     learning_rate: float
     """Of the epoch's first step."""
+    weights: str
+    """The SHA-256 of the trained weights after the epoch: two runs are the same if it is."""
 
 
 def csv(epochs: list[Epoch]) -> str:
     """Return a header and a row for each epoch, with six significant digits; NaN is left empty."""
     rows = [[field.name for field in fields(Epoch)]]
-    for epoch in epochs:
-        values = asdict(epoch).values()
-        rows.append(["" if math.isnan(value) else f"{value:.6g}" for value in values])
+    rows += [[_text(value) for value in asdict(epoch).values()] for epoch in epochs]
     return "".join(",".join(row) + "\n" for row in rows)
+
+
+def _text(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def best(epochs: list[Epoch], select: Literal["best", "last"]) -> Epoch:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from imgclf.inference import forward
+from imgclf.inference import forward, weights
 from imgclf.inference.batches import Batches
 from imgclf.training import history
 from imgclf.training.history import Epoch
@@ -26,7 +26,9 @@ class Run:
         self.kept: dict[str, Tensor] = {}
         """The weights to keep, of all epochs so far."""
         self.seconds = 0.0
-        """How long the epochs took."""
+        """How long the epochs took, by the clock."""
+        self.cpu_seconds = 0.0
+        """How long all threads of this process computed, whatever else the machine did."""
 
     @property
     def finished(self) -> bool:
@@ -35,7 +37,8 @@ class Run:
 
     def advance(self, after_step: Callable[[Tensor], None] = lambda _: None) -> Epoch:
         """Train for one more epoch, score it on the validation images, and return both."""
-        start, learning_rate = time.perf_counter(), self.trainer.learning_rate
+        start, computed = time.perf_counter(), time.process_time()
+        learning_rate = self.trainer.learning_rate
         number = len(self.epochs) + 1
         network, score = self.trainer.network, (math.nan, math.nan)
         with enough_memory(self.trainer.settings):
@@ -49,11 +52,13 @@ class Run:
             validation_loss=score[0],
             validation_accuracy=score[1],
             learning_rate=learning_rate,
+            weights=weights.digest(network.state_dict()),
         )
         self.epochs.append(epoch)
         if self.best is epoch:
             self.kept = {name: value.clone() for name, value in network.state_dict().items()}
         self.seconds += time.perf_counter() - start
+        self.cpu_seconds += time.process_time() - computed
         return epoch
 
     @property
@@ -68,10 +73,12 @@ class Run:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "kept": self.kept,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the `state_dict` of another run."""
         self.trainer.load_state_dict(state["trainer"])
         self.epochs = [Epoch(**values) for values in state["epochs"]]
-        self.kept, self.seconds = state["kept"], state["seconds"]
+        self.kept = state["kept"]
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]

@@ -3,8 +3,6 @@
 A new one is a file in this folder and an entry in `LOSSES`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ from imgclf.common.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 
 LOSSES: Registry[Loss] = Registry(
     {

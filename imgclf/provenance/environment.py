@@ -1,21 +1,28 @@
-"""Where a run took place."""
+"""Where a run took place, and which packages decide its numbers."""
 
 import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "matplotlib", "numpy")
+DECISIVE = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+"""Packages that decide the numbers of a result."""
 
 
-def environment() -> dict[str, str]:
-    """Return the operating system, the processor and the versions that results depend on."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that decide the numbers of a result."""
+    return {name: importlib.metadata.version(name) for name in DECISIVE}
+
+
+def machine() -> dict[str, str]:
+    """Return the operating system, the processor and the version of Python.
+
+    They are told of a run, and no result depends on their names.
+    """
     return {
         "os": _system(),
         "processor": f"{_processor()} ({platform.machine()}, {os.cpu_count()} cores)",
         "python": platform.python_version(),
-        **versions,
     }
 
 

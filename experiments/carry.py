@@ -1,0 +1,161 @@
+"""Carry results of older code over to today's, where both compute the same.
+
+    python -m experiments.carry --jobs 2
+
+For each run in the tables of studies that other code or packages have made, today's code trains the
+first epoch again: the weights must be those of the run's own first epoch, bit for bit. A few runs,
+drawn by a hash that nobody chooses, are trained and evaluated to the end. A run that has no hash of
+its weights, or that comes out otherwise because this processor rounds in its own way, is trained by
+the code that made it as well, and the two are compared. What is the same gets a line in
+metrics/carried.csv; runs that are not are named, and `make study` makes them again. Exit code 1 if
+there are any.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from experiments import collect, options, plan, study, witnesses
+from experiments.collect import Result
+from experiments.commands import output
+from experiments.plan import Revision, Row
+from experiments.row import Place
+from experiments.witnesses import Case, Seen
+from imgclf.common.errors import UserError, exit_code
+from imgclf.provenance import environment
+from imgclf.provenance.code import digest
+from imgclf.provenance.ledger import Ledger, Line, keep_provenance, read_ledger, write_ledger
+
+WHOLE = 2
+"""Runs that are trained to the end: a change may begin after the first epoch."""
+FIRST, ALL = "weights after the first epoch", "weights after every epoch, and all metrics"
+BOTH = "; both codes run on one processor"
+
+Verdicts = dict[str, str]
+"""By the key of a run: what was found the same, or nothing."""
+
+
+def main() -> None:
+    """Carry what can be carried; name the runs that cannot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help="of studies; without: all")
+    options.add(parser)
+    args = parser.parse_args()
+
+    repository = Path.cwd()
+    study.refuse_changes(repository)
+    today = Revision(repository, output("git", "rev-parse", "HEAD", cwd=repository).strip())
+    more = options.parameters(args)
+    names = args.names or [name for name in plan.names() if collect.load(name)]
+    rows = [row for name in names for row in plan.rows(name, plan.load(name, more), today)]
+    here, _ = options.places(args, repository, today.commit)
+    _, resources = options.engine(args)
+    with study.alone(here.folder):
+        ledger = read_ledger(collect.LEDGER)
+        cases = _drawn(_stale(rows, ledger))
+        print(f"{len(cases)} runs are of other code or packages", flush=True)
+        verdicts = _compared(here, cases, resources.jobs)
+        carried = [case for case in cases if verdicts[case.row.key]]
+        _record(ledger, carried, verdicts)
+    print(f"{len(carried)} carried")
+    if refused := [case.row.name for case in cases if not verdicts[case.row.key]]:
+        raise UserError(f"{len(refused)} not the same, make study runs them: {', '.join(refused)}")
+
+
+def _stale(rows: Iterable[Row], ledger: Ledger) -> list[Case]:
+    """Return the runs in tables that other code has made, each once."""
+    tables: dict[str, dict[str, Result]] = {}
+    found = {}
+    for row in rows:
+        table = tables.setdefault(row.study, collect.load(row.study))
+        result = table.get(row.name)
+        if result and result.run.get("key") == row.key:
+            case = Case(row=row, result=result)
+            if ledger.state(row.key, case.made_by, row.provenance.digest) == "other":
+                found[row.key] = case
+    return list(found.values())
+
+
+def _drawn(cases: list[Case]) -> list[Case]:
+    """Return the cases, those with the lowest hashes to be trained to the end."""
+    order = sorted(cases, key=lambda case: digest([case.row.key, case.row.provenance.digest]))
+    return [dataclasses.replace(case, whole=n < WHOLE) for n, case in enumerate(order)]
+
+
+def _compared(here: Place, cases: list[Case], jobs: int) -> Verdicts:
+    """Return the verdict on each case."""
+    new = witnesses.ask(here, here.commit, cases, lambda case: case.row.provenance.digest, jobs)
+    verdicts = {case.row.key: _as_tracked(case, new[case.row.key]) for case in cases}
+    open_cases = defaultdict(list)
+    for case in cases:
+        if not verdicts[case.row.key]:
+            open_cases[case.result.run["commit"]].append(case)
+    for commit, group in open_cases.items():
+        if not witnesses.has_witness(Path(here.git), commit):
+            print(f"{commit[:12]}, which made {len(group)} of them, cannot be asked", flush=True)
+            continue
+        old = witnesses.ask(here, commit, group, lambda case: case.made_by, jobs)
+        for case in group:
+            key = case.row.key
+            verdicts[key] = _as_older(case, old[key], new[key])
+    if not all(verdicts[case.row.key] for case in cases if case.whole):
+        print("a run that was drawn is not the same to its end, so none is carried", flush=True)
+        return dict.fromkeys(verdicts, "")
+    return verdicts
+
+
+def _as_tracked(case: Case, new: Seen) -> str:
+    """Return what of a tracked result today's code gives again; nothing if it does not."""
+    run, history = case.result.run, [_epoch(line) for line in case.result.history]
+    if "" in (history[0].get("weights", ""), run.get("data", "")) or run["data"] != new.data:
+        return ""
+    if history[: len(new.epochs)] != new.epochs:
+        return ""
+    if {name: run.get(name) for name in new.metrics} != new.metrics:
+        return ""
+    return ALL if case.whole else FIRST
+
+
+def _epoch(line: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in line.items() if key != "name"}
+
+
+def _as_older(case: Case, old: Seen, new: Seen) -> str:
+    """Return what the code that made a result and today's both give; nothing if they differ."""
+    history = [_epoch(line) for line in case.result.history[: len(old.epochs)]]
+    if old.epochs == history and any(line.get("weights") for line in history):
+        return ""  # this processor rounds as that of the result, and today's code gave another
+    return (ALL if case.whole else FIRST) + BOTH if old == new else ""
+
+
+def _record(ledger: Ledger, carried: list[Case], verdicts: Verdicts) -> None:
+    """Add a line for each carried run to the ledger."""
+    machine = environment.machine()["processor"]
+    date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    lines = [
+        Line(
+            key=case.row.key,
+            made_by=case.made_by,
+            carried_to=case.row.provenance.digest,
+            compared=verdicts[case.row.key],
+            machine=machine,
+            date=date,
+        )
+        for case in carried
+    ]
+    for case in carried:
+        keep_provenance(collect.PROVENANCE, case.row.provenance)
+    if lines:
+        write_ledger(collect.LEDGER, sorted([*ledger.lines, *lines], key=_order))
+
+
+def _order(line: Line) -> tuple[str, str]:
+    return line.date, line.key
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,1 @@
+"""What made a result: the code and the environment, and proof that other code makes the same."""

@@ -1,0 +1,106 @@
+"""From a model's card to a training that is ready for its first epoch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from imgclf import model as models
+from imgclf.common.files import write
+from imgclf.inference import backbone, batches, cards, weights
+from imgclf.inference.batches import Batches
+from imgclf.inference.cards import Labelled, ModelCard, Scaling
+from imgclf.provenance.code import digest
+from imgclf.training.processes import Processes
+from imgclf.training.run import Run
+from imgclf.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A network and its run; of a frozen backbone, only the classifier is trained."""
+
+    network: nn.Module
+    trained: nn.Module
+    run: Run
+    scaling: Scaling
+    """Of the pixels that the network sees."""
+
+
+def begin(
+    card: ModelCard,
+    data: Path,
+    initial: Path,
+    device: torch.device,
+    group: Processes,
+    cache: Path | None = None,
+) -> Training:
+    """Return the training of the model in `card`, with nothing trained yet.
+
+    `data` has the arrays and `initial` the sets of weights that the card names; features of a
+    frozen backbone are kept in the folder `cache`.
+    """
+    settings = card.model.training
+    torch.manual_seed(settings.seed)
+    network = card.model.build(card.data.shape, len(card.data.classes))
+    scaling = card.data.own_scaling
+    if card.start:
+        state, own = weights.from_bytes(cards.initial_weights(card, initial), card.start.file)
+        weights.start_from(network, state, card.start.file)
+        scaling = own or scaling
+    network = network.to(device).to(memory_format=torch.channels_last)
+    labelled = {
+        "train": cards.load_training(card.model, card.data, data),
+        "validation": cards.load(card.data, "validation", data),
+    }
+    if settings.freeze == "backbone":
+        trained = network.get_submodule("classifier")
+        parts = _features(card, network, labelled, scaling, device, cache)
+    else:
+        trained = network
+        parts = {
+            part: batches.put(arrays, scaling, device, settings.image_size)
+            for part, arrays in labelled.items()
+        }
+    run = Run(Trainer(trained, parts["train"], settings, group), parts["validation"])
+    return Training(network=network, trained=trained, run=run, scaling=scaling)
+
+
+def _decides(name: str) -> bool:
+    """Return whether features depend on this code: not on how the classifier is trained."""
+    training = ("OPTIMIZERS", "SCHEDULERS", "LOSSES", "imgclf/training/", "stages/")
+    return not name.startswith(training)
+
+
+def _features(
+    card: ModelCard,
+    network: nn.Module,
+    labelled: dict[str, Labelled],
+    scaling: Scaling,
+    device: torch.device,
+    cache: Path | None,
+) -> dict[str, Batches]:
+    """Return what the frozen backbone makes of all images, computed once for all classifiers."""
+    key = {
+        "settings": models.describe(models.backbone(card.model)),
+        "data": card.data.sha256,
+        "start": vars(card.start) if card.start else None,
+        "code": {name: each for name, each in card.files["evaluate"].items() if _decides(name)},
+        "packages": card.packages,
+        "device": device.type,
+    }
+    path = cache / f"{digest(key)}.safetensors" if cache else None
+    if path and path.is_file():
+        found, _ = weights.from_bytes(path.read_bytes(), str(path))
+    else:
+        found = {}
+        for part, arrays in labelled.items():
+            images = batches.put(arrays, scaling, device, card.model.training.image_size)
+            found[part] = backbone.features(network, images).cpu()
+        if path:
+            write(path, weights.to_bytes(found))
+    return {
+        part: batches.put_features(found[part], labels, device)
+        for part, (_, labels) in labelled.items()
+    }
