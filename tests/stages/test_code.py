@@ -33,7 +33,7 @@ def lists() -> Lists:
     [
         ("imgclf/figures.py", {"plot", "report"}),
         ("imgclf/report.py", {"report"}),
-        ("imgclf/scores.py", {"evaluate"}),
+        ("imgclf/scores.py", {"evaluate", "report"}),
         ("imgclf/training/trainer.py", {"train"}),
         (
             "imgclf/networks/layers.py",
