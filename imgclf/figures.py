@@ -1,6 +1,7 @@
 """Pictures of models and studies: data frames in, matplotlib figures out.
 
-A new picture of a model is a function of `Results` and an entry of `FIGURES`. Pictures are drawn
+A new picture of a model is a function of `Results` and an entry of `FIGURES`, with what it needs of
+those results that are not always known. Pictures are drawn
 for a width of about 800 pixels in a browser. Ours is blue, what was published is red.
 """
 
@@ -8,7 +9,7 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -151,19 +152,32 @@ def mistakes(results: Results) -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[Results], Figure]] = {
-    "loss": loss,
-    "accuracy": accuracy,
-    "class_accuracy": class_accuracy,
-    "confusion": confusion,
-    "mistakes": mistakes,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A figure of a model."""
+
+    draw: Callable[[Results], Figure]
+    needs: tuple[Literal["confusion", "mistakes"], ...] = ()
+    """What it cannot be drawn without: runs of a study have no `mistakes`, old ones no pairs."""
+
+
+FIGURES = {
+    "loss": Picture(draw=loss),
+    "accuracy": Picture(draw=accuracy),
+    "class_accuracy": Picture(draw=class_accuracy),
+    "confusion": Picture(draw=confusion, needs=("confusion",)),
+    "mistakes": Picture(draw=mistakes, needs=("mistakes",)),
 }
+"""By the end of their files' names, in the order of results.md."""
 
 
 def possible(results: Results) -> dict[str, Callable[[Results], Figure]]:
     """Return the figures for which there are data."""
-    missing = [kind for kind in ("confusion", "mistakes") if not len(getattr(results, kind))]
-    return {kind: draw for kind, draw in FIGURES.items() if kind not in missing}
+    return {
+        kind: picture.draw
+        for kind, picture in FIGURES.items()
+        if all(len(getattr(results, part)) for part in picture.needs)
+    }
 
 
 def study(

@@ -8,7 +8,7 @@ two phases of an epoch: with `t` training and `v` validation images they are (t 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ DECIMALS = 3
 """Of the accuracies in a published history."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Entry = TypeVar("Entry")
 
 
 @settings_dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -150,6 +151,23 @@ def remark(folder: Path, dataset: str) -> str:
     Raises `UserError` as `load`.
     """
     return next((each.remark for each in load(folder, dataset).values()), "")
+
+
+def entries(folder: Path, name: str, kind: type[Entry]) -> list[Entry]:
+    """Return the list `name` in the file NAME.yaml; nothing if there is no file.
+
+    Raises `UserError` for the first thing amiss in the file.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.exists():
+        return []
+    try:
+        values = settings.parse(path.read_text(encoding="utf-8"))
+        if not isinstance(values.get(name), list):
+            raise UserError(f"{name}: {values.get(name)!r} is not a list")
+        return [settings.read(kind, each, f"{name}.{i}") for i, each in enumerate(values[name])]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _histories(path: Path, file: _File) -> dict[str, pd.DataFrame]:

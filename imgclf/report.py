@@ -21,7 +21,8 @@ from imgclf.markdown import (
     show,
     table,
 )
-from imgclf.published import Published, differences
+from imgclf.published import Figures, Published, differences
+from imgclf.scores import shown
 
 TURNED = 1.02
 """Validation loss has turned when it ends this many times as high as it was at its lowest."""
@@ -111,16 +112,17 @@ def summary(reports: Sequence[ModelReport]) -> pd.DataFrame:
                 "95 % interval": interval(ours["accuracy_low"], ours["accuracy_high"]),
                 "published": optional(theirs, percent),
                 "difference": "" if theirs is None else points(ours["accuracy"] - theirs),
-                "macro F1": f"{ours['f1_macro']:.4f}",
-                "top-2 error": percent(ours["top2_error"]),
-                "calibration error": percent(ours["ece"]),
+                **{metric.label: metric.text(ours.get(metric.name)) for metric in shown()},
                 "test loss": f"{ours['loss']:.4f}",
                 "parameters": f"{ours['parameters']:,}",
                 "best epoch": f"{ours['best_epoch']} of {report.training['epochs']}",
                 "training": optional(report.run.get("seconds"), duration),
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    # A metric that is new has no values yet: results of before are not evaluated again.
+    empty = [m.label for m in shown() if m.label in table and not table[m.label].any()]
+    return table.drop(columns=empty)
 
 
 def by_dataset(reports: list[ModelReport]) -> list[list[ModelReport]]:
@@ -219,7 +221,7 @@ def _figures_rows(report: ModelReport, published: Published) -> list[tuple[str, 
     last = report.history.iloc[-1]
     return [
         ("test accuracy", f"{percent(ours['accuracy'])} ({around})", _accuracy(published)),
-        ("macro F1", f"{ours['f1_macro']:.4f}", optional(theirs.f1_macro, "{:.4f}".format)),
+        *_metrics_rows(ours, theirs),
         ("mean class accuracy", percent(mean), optional(theirs.mean_class_accuracy, percent)),
         ("test loss", f"{ours['loss']:.4f}", optional(theirs.loss, "{:g}".format)),
         ("best epoch", _best_epoch(report), _published_epoch(published)),
@@ -237,6 +239,13 @@ def _figures_rows(report: ModelReport, published: Published) -> list[tuple[str, 
         ("run time", optional(report.run.get("seconds"), duration), theirs.run_time),
         ("parameters", f"{ours['parameters']:,}", _parameters(ours["parameters"], published)),
     ]
+
+
+def _metrics_rows(ours: Mapping[str, Any], theirs: Figures) -> list[tuple[str, str, str]]:
+    rows = [
+        (m.label, m.text(ours.get(m.name)), m.text(getattr(theirs, m.name, None))) for m in shown()
+    ]
+    return [row for row in rows if any(row[1:])]
 
 
 def _accuracy(published: Published) -> str:

@@ -1,4 +1,7 @@
-"""Figures of merit from predictions. Names follow scikit-learn: a score is better when larger.
+"""Metrics of predictions. Names follow scikit-learn: a score is better when larger.
+
+A new metric is a function and an entry of `METRICS`: evaluation writes it into metrics/M.json, and
+results.md has a column for it.
 
 `probabilities` is (N, K) with rows that sum to 1, `labels` and `predictions` are (N,) with values
 from 0 to K - 1, and a confusion matrix is (K, K): a row per true class, a column per predicted one.
@@ -6,6 +9,7 @@ from 0 to K - 1, and a confusion matrix is (K, K): a row per true class, a colum
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -81,12 +85,47 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
     return centre - half if hits else 0.0, centre + half if hits < trials else 1.0
 
 
-METRICS: dict[str, Callable[[Floats, Ints], float]] = {
-    "accuracy": accuracy,
-    "accuracy_low": lambda p, y: wilson_interval(int(np.sum(p.argmax(axis=1) == y)), len(y))[0],
-    "accuracy_high": lambda p, y: wilson_interval(int(np.sum(p.argmax(axis=1) == y)), len(y))[1],
-    "f1_macro": f1_macro,
-    "top2_error": top2_error,
-    "ece": ece,
-}
-"""Every metric of metrics/M.json that follows from the predictions alone."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """A metric of the predictions on the test images, and how results.md shows it."""
+
+    name: str
+    """In metrics/M.json and the tables of studies."""
+    compute: Callable[[Floats, Ints], float]
+    """From probabilities (N, K) and labels (N,)."""
+    label: str = ""
+    """Of its column in results.md; without one it has none."""
+    format: str = "{:.4f}"
+    """Of a number in results.md, as for `str.format`."""
+
+    def text(self, value: float | None) -> str:
+        """Return a value as results.md shows it; nothing if it is missing."""
+        missing = value is None or math.isnan(value)
+        return "" if missing else self.format.format(value).replace("%", " %")
+
+
+METRICS = (
+    # results.md shows these three as "test accuracy" and its interval.
+    Metric(name="accuracy", compute=accuracy),
+    Metric(name="accuracy_low", compute=lambda p, y: _accuracy_interval(p, y)[0]),
+    Metric(name="accuracy_high", compute=lambda p, y: _accuracy_interval(p, y)[1]),
+    Metric(name="f1_macro", compute=f1_macro, label="macro F1"),
+    Metric(name="top2_error", compute=top2_error, label="top-2 error", format="{:.2%}"),
+    Metric(name="ece", compute=ece, label="calibration error", format="{:.2%}"),
+)
+"""Every metric that follows from the predictions alone, in the order of the columns."""
+
+
+def evaluate(probabilities: Floats, labels: Ints) -> dict[str, float]:
+    """Return the value of every metric by its name."""
+    return {metric.name: metric.compute(probabilities, labels) for metric in METRICS}
+
+
+def shown() -> list[Metric]:
+    """Return the metrics that have a column in results.md."""
+    return [metric for metric in METRICS if metric.label]
+
+
+def _accuracy_interval(probabilities: Floats, labels: Ints) -> tuple[float, float]:
+    hits = int(np.sum(probabilities.argmax(axis=1) == labels))
+    return wilson_interval(hits, len(labels))

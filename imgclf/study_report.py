@@ -25,6 +25,7 @@ from imgclf.markdown import folded, interval, listed, optional, percent, points,
 from imgclf.provenance.today import Origin, Today
 from imgclf.report import OF_IMAGES_ALONE, ModelReport, data_remark, model_sections, told_apart
 from imgclf.report import summary as model_summary
+from imgclf.scores import METRICS
 from imgclf.study_results import NetworkResults, StudyResults
 
 REPRODUCED = 0.01
@@ -413,12 +414,10 @@ def network_report(
     """Return the report of a network; its figures are means over the seeds."""
     runs, first = network.runs, dict(network.runs.iloc[0])
     value = str(first["value"])
-    means = dict(runs[["accuracy", "f1_macro", "top2_error", "ece", "loss"]].mean())
+    names = [name for name in (*(metric.name for metric in METRICS), "loss") if name in runs]
+    means = dict(runs[names].mean())
     row = results.summary().set_index("value").loc[value]
-    seeds = (
-        f"Accuracy, F1 and test loss are means over {len(runs)} seeds; all else is of seed "
-        f"{first['seed']}"
-    )
+    seeds = f"Test metrics are means over {len(runs)} seeds; all else is of seed {first['seed']}"
     remarks = map(data_remark, results.remarks)
     notes = [results.study.note, *remarks, seeds if len(runs) > 1 else ""]
     kinds = {kind: f"{network.name}_{kind}" for kind in FIGURES}

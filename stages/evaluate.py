@@ -50,7 +50,7 @@ def main() -> None:
     loss = float(LOSSES[model.training.loss](logits, test.labels))
     probabilities = logits.softmax(dim=1).cpu().numpy()
     predictions = probabilities.argmax(axis=1)
-    figures = {name: metric(probabilities, labels) for name, metric in scores.METRICS.items()}
+    figures = scores.evaluate(probabilities, labels)
     num_parameters = sum(tensor.numel() for tensor in network.parameters())
     best_epoch = read_json(args.training)["best_epoch"]
     rounded = {name: round(value, 6) for name, value in {"loss": loss, **figures}.items()}

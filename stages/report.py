@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from imgclf import audit, model, params, published, report, study_report, study_results, tables
-from imgclf.common import settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write
 from imgclf.comparison import Claim
@@ -72,18 +71,14 @@ def main() -> None:
         ledger=read_ledger(args.metrics / "carried.csv"),
         made_by=args.metrics / "provenance",
     )
-    claims, reasons = (
-        settings.parse((args.published / f"{name}.yaml").read_text("utf-8"))[name]
-        for name in ("claims", "reasons")
-    )
     shown = [each.published for each in reports]
     shown += [network.published for results in found for network in results.networks]
     datasets = dict.fromkeys(each.dataset for each in shown if each)
     audits = [audit.section(name, published.load(args.published, name)) for name in datasets]
     studies = study_report.sections(
         found,
-        [settings.read(Claim, claim, "claims") for claim in claims],
-        [settings.read(Reason, reason, "reasons") for reason in reasons],
+        published.entries(args.published, "claims", Claim),
+        published.entries(args.published, "reasons", Reason),
         pictures,
         today,
     )

@@ -9,8 +9,11 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-OUTPUTS = ("dvc.lock", "results.md", "data", "models", "metrics", "plots")
-"""Landed results: a copy starts without them."""
+PARAMS = ROOT / "tests/params.yaml"
+"""In place of the user's, which may have anything in it."""
+CODE = (".dvc", "imgclf", "stages", "experiments", "bench")
+FILES = (".dvcignore", ".gitignore", "Makefile", "dvc.yaml", "pyproject.toml", "requirements.txt")
+LANDED = ("studies", "published")
 
 
 def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -30,13 +33,25 @@ def run(folder: Path, *command: str, check: bool = True) -> subprocess.Completed
 
 
 def copy_project(folder: Path) -> None:
-    """Copy the files that git tracks or would track, but no results, and commit them."""
-    names = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
-    for name in names:
-        if Path(name).parts[0] not in OUTPUTS and (ROOT / name).is_file():
+    """Copy the code and the parameters of the tests, and commit them: nothing of the user's."""
+    copy(folder, *CODE, *FILES, *(f"{name}/README.md" for name in LANDED))
+    shutil.copy2(PARAMS, folder / "params.yaml")
+    start_repository(folder)
+
+
+def copy_landed(folder: Path) -> None:
+    """Copy what was published and the studies of it as well."""
+    copy(folder, *LANDED)
+    commit(folder)
+
+
+def copy(folder: Path, *names: str) -> None:
+    """Copy these files and folders, of the files in them those that git tracks or would track."""
+    command = ("git", "ls-files", "-co", "--exclude-standard", "--", *names)
+    for name in run(ROOT, *command).stdout.splitlines():
+        if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    start_repository(folder)
 
 
 def start_repository(folder: Path) -> None:

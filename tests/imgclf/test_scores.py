@@ -1,3 +1,4 @@
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -123,17 +124,31 @@ LABELS = np.array([0, 1, 2, 0], np.uint8)
     ],
 )
 def test_a_metric_of_four_images(name: str, value: float) -> None:
-    assert scores.METRICS[name](PROBABILITIES, LABELS) == pytest.approx(value, abs=1e-7)
-
-
-def test_every_metric_is_tested() -> None:
-    names = {"accuracy", "accuracy_low", "accuracy_high", "f1_macro", "top2_error", "ece"}
-    assert set(scores.METRICS) == names
+    assert scores.evaluate(PROBABILITIES, LABELS)[name] == pytest.approx(value, abs=1e-7)
 
 
 @given(cases())
-def test_every_metric_is_a_plain_number_from_0_to_1(case: Case) -> None:
-    values = {name: metric(*case) for name, metric in scores.METRICS.items()}
-    assert all(type(value) is float and -1e-15 <= value <= 1 for value in values.values())
+def test_shares_are_plain_numbers_from_0_to_1(case: Case) -> None:
+    values = scores.evaluate(*case)
+    assert all(type(value) is float for value in values.values())
+    shares = ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "top2_error", "ece")
+    assert all(-1e-15 <= values[name] <= 1 for name in shares)
     assert values["accuracy_low"] <= values["accuracy"] <= values["accuracy_high"]
     assert values["top2_error"] <= 1 - values["accuracy"] + 1e-15
+
+
+def test_names_and_labels_are_distinct() -> None:
+    names = [metric.name for metric in scores.METRICS]
+    labels = [metric.label for metric in scores.shown()]
+    assert len({*names}) == len(names)
+    assert len({*labels}) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "text"),
+    [("{:.4f}", 0.25, "0.2500"), ("{:.2%}", 0.89123, "89.12 %"), ("{:.1e}", 1200, "1.2e+03")],
+)
+def test_a_value_is_shown_by_its_format(form: str, value: float, text: str) -> None:
+    metric = scores.Metric(name="m", compute=scores.accuracy, label="m", format=form)
+    assert metric.text(value) == text
+    assert metric.text(None) == metric.text(math.nan) == ""

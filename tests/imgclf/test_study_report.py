@@ -270,7 +270,7 @@ def test_networks_without_settings_are_not_said_to_be_as_published(tmp_path: Pat
 
 def test_several_seeds_of_a_network_are_averaged(tmp_path: Path) -> None:
     section = text(networks(tmp_path, 0, 2, 4)).partition("#### a")[2]
-    assert "Accuracy, F1 and test loss are means over 3 seeds; all else is of seed 0." in section
+    assert "Test metrics are means over 3 seeds; all else is of seed 0." in section
     assert "Test accuracy 90.20 % (95 % interval 89.70 to 90.70)" in section
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from imgclf import markdown
 from imgclf.common.files import write, write_json
 from imgclf.study import CODE_OF, todays_code
 from stages import plot, report
-from tests.project import ROOT, run
+from tests.project import PARAMS, ROOT, run
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FIGURES = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "f1_macro": 0.9}
@@ -29,6 +30,15 @@ note: not the published protocol
 model: alexnet
 cases: [{model: alexnet}, {model: mobilenet_v2}]
 """
+PUBLISHED = """
+train_images: 40000
+validation_images: 10000
+models:
+  alexnet: {settings: {epochs: 30}, accuracy: 0.9, best_epoch: 2}
+"""
+PUBLISHED_HISTORY = HISTORY.drop(columns="learning_rate").assign(
+    model="alexnet", train_steps=10, validation_steps=5
+)
 
 
 def csv(path: Path, table: pd.DataFrame) -> None:
@@ -39,8 +49,9 @@ def csv(path: Path, table: pd.DataFrame) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tables of `fc`, and of a study of two networks."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "published").symlink_to(ROOT / "published")
-    params = (ROOT / "params.yaml").read_text("utf-8")
+    write(Path("published/cifar10.yaml"), PUBLISHED)
+    csv(Path("published/cifar10_history.csv"), PUBLISHED_HISTORY)
+    params = PARAMS.read_text("utf-8")
     write(Path("params.yaml"), re.sub("^models: .*", "models: [fc]", params, flags=re.MULTILINE))
     write_json(Path("metrics/fc.json"), FIGURES)
     write_json(Path("metrics/train/fc.json"), TRAINING)
@@ -114,6 +125,15 @@ def test_models_and_networks_of_studies_are_reported_with_all_pictures_and_links
     assert "1 of 2 runs are of other code than today's (`short-mobilenet_v2-s0`)" in text
     assert not re.search(r"\b(nan|None)\b", text)
     assert (project / "plots/curves/train_loss.csv").read_text() == "epoch,fc\n1,0.5\n2,0.2\n"
+
+
+def test_nothing_published_and_no_study_is_needed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("published", "studies", "metrics/studies"):
+        shutil.rmtree(project / name)
+    headings = re.findall(r"^##+ (.*)", make(monkeypatch), re.MULTILINE)
+    assert headings == ["Summary", "fc", "Environment"]
 
 
 @pytest.mark.parametrize("stage", ["plot", "report"])

@@ -1,10 +1,16 @@
 import hashlib
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from imgclf.common import files
+from tests.project import ROOT
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -91,3 +97,86 @@ def test_a_home_folder_is_expanded_where_there_is_one(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", "/home/somebody")
     assert files.expanded("~/a") == Path("/home/somebody/a")
     assert files.expanded("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")
+
+
+WRITERS = {
+    "file": "os.fsync = lambda _: wait(); files.write(path, 'half')",
+    "folder": "with files.new_folder(path) as f: files.write(f / 'sub/a', ''); wait()",
+}
+
+
+@pytest.fixture(params=WRITERS)
+def writer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process in the middle of a write to `result`."""
+    code = "import os, sys, time; from pathlib import Path; from imgclf.common import files\n"
+    code += f"path = Path({str(tmp_path / 'result')!r})\n"
+    code += "def wait(): os.write(1, b'.'); time.sleep(600)\n"
+    command = [sys.executable, "-c", code + WRITERS[request.param]]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.read(1) == b"."
+        yield process
+        process.kill()
+
+
+def write_to(path: Path) -> None:
+    files.write(path, "whole")
+
+
+def make_folder(path: Path) -> None:
+    with files.new_folder(path):
+        pass
+
+
+@pytest.mark.parametrize("again", [write_to, make_folder])
+def test_what_a_killed_process_left_is_removed_by_the_next_write(
+    writer: subprocess.Popen[bytes], tmp_path: Path, again: Callable[[Path], None]
+) -> None:
+    (left,) = tmp_path.iterdir()
+    again(tmp_path / "other")  # of another path: says nothing of this one
+    writer.kill()
+    writer.wait()
+    assert left.exists()
+    again(tmp_path / "result")
+    assert {path.name for path in tmp_path.iterdir()} == {"result", "other"}
+
+
+def test_what_a_live_process_writes_stays(writer: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    (half,) = tmp_path.iterdir()
+    os.utime(half, (0, 0))
+    files.write(tmp_path / "result", "whole")
+    assert writer.poll() is None
+    assert half.exists()
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(0, True), (23, True), (25, False)])
+def test_what_another_machine_writes_stays_for_a_day(
+    tmp_path: Path, hours: int, stays: bool
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    other = tmp_path / f".result.0123abcd.{ended.pid}.tmp"
+    (other / "sub").mkdir(parents=True)
+    (other / "sub/file").touch()
+    for path in (other / "sub/file", other / "sub", other):
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    files.write(tmp_path / "result", "")
+    assert other.exists() == stays
+
+
+def test_names_that_are_only_alike_stay(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with files.new_folder(tmp_path / "b") as folder:
+        _, _, place, *_ = folder.name.split(".")
+    names = [f".a.{place}.{ended.pid}.tmp.csv", f".aa.{place}.{ended.pid}.tmp", ".a.tmp", ".a"]
+    for name in names:
+        (tmp_path / name).touch()
+    files.write(tmp_path / "a", "")
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "a", "b"}
+
+
+def test_git_ignores_what_is_being_written(tmp_path: Path) -> None:
+    with files.new_folder(tmp_path / "figures") as folder:
+        command = ["git", "check-ignore", "--no-index", "--quiet", f"plots/history/{folder.name}"]
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0

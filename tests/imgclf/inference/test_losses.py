@@ -7,6 +7,7 @@ from torch import nn
 from imgclf.inference.losses import LOSSES
 from imgclf.model import LossName
 
+NAMES = ("cross_entropy", "mse", "multi_margin")
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [-3.0, 4.0, 1.0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 2, 2])
 
@@ -25,7 +26,7 @@ def by_hand(name: LossName) -> float:
     return total / len(LOGITS)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_mean_over_the_batch_equals_the_formula(name: LossName) -> None:
     assert float(LOSSES[name](LOGITS, LABELS)) == pytest.approx(by_hand(name), rel=1e-12)
 

@@ -64,7 +64,7 @@ def test_every_epoch_of_every_seed_sees_each_image_once_in_an_order_of_its_own()
     assert len({*orders, tuple(range(10))}) == 10
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "multi_margin"])
 def test_the_loss_falls_and_the_images_are_learnt(loss: str) -> None:
     training = trainer(tiny.fc(), loss=loss, epochs=20)
     losses = [training.run_epoch(epoch)[0] for epoch in range(1, 21)]
