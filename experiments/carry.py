@@ -63,7 +63,9 @@ def main() -> None:
         _record(ledger, carried, verdicts)
     print(f"{len(carried)} carried")
     if refused := [case.row.name for case in cases if not verdicts[case.row.key]]:
-        raise UserError(f"{len(refused)} not the same, make study runs them: {', '.join(refused)}")
+        raise UserError(
+            f"{len(refused)} not the same, make study runs them: {study.shortened(refused)}"
+        )
 
 
 def _stale(rows: Iterable[Row], ledger: Ledger) -> list[Case]:

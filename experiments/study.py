@@ -32,6 +32,9 @@ from imgclf.common.errors import UserError, exit_code
 from imgclf.common.files import write
 from imgclf.provenance.ledger import Ledger, read_ledger
 
+SHOWN = 10
+"""Rows that are named in an error."""
+
 
 def main() -> None:
     """Run what is missing of the named studies."""
@@ -67,7 +70,13 @@ def main() -> None:
             else:
                 _keep(here, there, outcome, planned, results)
     if failed:
-        raise UserError(f"{len(failed)} of {len(planned)} rows failed: {', '.join(failed)}")
+        raise UserError(f"{len(failed)} of {len(planned)} rows failed: {shortened(failed)}")
+
+
+def shortened(names: list[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def refuse_changes(repository: Path) -> None:

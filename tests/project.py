@@ -34,7 +34,7 @@ def run(folder: Path, *command: str, check: bool = True) -> subprocess.Completed
 
 def copy_project(folder: Path) -> None:
     """Copy the code and the parameters of the tests, and commit them: nothing of the user's."""
-    copy(folder, *CODE, *FILES, *(f"{name}/README.md" for name in LANDED))
+    copy(folder, *CODE, *FILES, *(f"{name}/README.md" for name in (*LANDED, "metrics/studies")))
     shutil.copy2(PARAMS, folder / "params.yaml")
     start_repository(folder)
 
