@@ -68,7 +68,7 @@ def test_a_study_on_a_cluster_is_that_of_one_machine(
         assert tables == here.on_clusters[0]
         assert logs(tmp_path) == {"one": 1, "two": 1}
         log = (project / ".studies/logs/small-s0.log").read_text()
-        for stage in ("fetch@digits", "normalise@digits", "weights@fc"):
+        for stage in ("fetch@digits", "normalise@digits", "weights"):
             assert f"Stage '{stage}' is cached - skipping run" in log
 
         # A cluster says who has a GPU: the second worker alone.

@@ -1,6 +1,5 @@
 """The tables of a study: what is kept, and what a kill leaves."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from experiments import collect
 from experiments.collect import Result
 from experiments.plan import Row
 from imgclf.common import files
+from imgclf.provenance.results import Provenance
 
 NAMES = ["s-1-s0", "s-2-s0", "s-3-s0"]
 
@@ -17,7 +17,7 @@ class KilledError(Exception):
     """In place of kill -9."""
 
 
-def row(name: str, epochs: int = 1) -> Row:
+def row(name: str, key: str = "") -> Row:
     return Row(
         study="s",
         name=name,
@@ -26,27 +26,29 @@ def row(name: str, epochs: int = 1) -> Row:
         model="fc",
         dataset="digits",
         changes={},
-        settings={"epochs": epochs},
+        settings={},
+        data={},
         data_key="",
-        key="",
+        key=key,
+        provenance=Provenance(code={}, packages={}),
     )
 
 
-def result(name: str, key: str, epochs: int = 1) -> Result:
-    """A result whose tables all say which key it is of."""
-    line = {"name": name, "of": key}
-    run = line | {"key": key, "settings": json.dumps({"epochs": epochs})}
+def result(name: str, made_by: str) -> Result:
+    """A result whose tables all say what made it."""
+    line = {"name": name, "of": made_by}
+    run = line | {"key": "", "provenance": made_by}
     return Result(run=run, history=[line], classes=[line], confusion=[line], correct=[line])
 
 
-def save(*keys: str, rows: list[Row] | None = None) -> None:
-    """Save results of these keys, one a row; no key is no result."""
-    results = {name: result(name, key) for name, key in zip(NAMES, keys, strict=False) if key}
+def save(*made_by: str, rows: list[Row] | None = None) -> None:
+    """Save results made by these, one a row; an empty one is no result."""
+    results = {name: result(name, each) for name, each in zip(NAMES, made_by, strict=False) if each}
     collect.save("s", rows or [row(name) for name in NAMES], results)
 
 
-def keys() -> dict[str, str]:
-    return {name: found.run["key"] for name, found in collect.load("s").items()}
+def origins() -> dict[str, str]:
+    return {name: found.run["provenance"] for name, found in collect.load("s").items()}
 
 
 @pytest.fixture(autouse=True)
@@ -58,14 +60,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_row_that_is_not_run_again_yet_stays() -> None:
     save("old", "old", "old")
     save("", "new")
-    assert keys() == dict(zip(NAMES, ["old", "new", "old"], strict=True))
+    assert origins() == dict(zip(NAMES, ["old", "new", "old"], strict=True))
     assert [line["of"] for line in collect.load("s")[NAMES[0]].history] == ["old"]
 
 
 def test_but_not_with_other_settings_or_when_it_is_no_longer_a_row() -> None:
     save("old", "old", "old")
-    save("", "new", rows=[row(NAMES[0], epochs=2), row(NAMES[1])])
-    assert keys() == {NAMES[1]: "new"}
+    save("", "new", rows=[row(NAMES[0], key="other"), row(NAMES[1])])
+    assert origins() == {NAMES[1]: "new"}
 
 
 @pytest.mark.parametrize("written", range(len(collect.PARTS) + 1))
@@ -91,11 +93,11 @@ def test_a_kill_between_two_tables_never_mixes_two_results(
 
     # What is taken for the new result is all of it. An old one is looked for again.
     for found in collect.load("s").values():
-        if found.run["key"] == "new":
+        if found.run["provenance"] == "new":
             tables = (found.history, found.classes, found.confusion, found.correct)
             assert [line["of"] for table in tables for line in table] == ["new"] * 4
     save("new", "old", "new")
-    assert keys() == dict(zip(NAMES, ["new", "old", "new"], strict=True))
+    assert origins() == dict(zip(NAMES, ["new", "old", "new"], strict=True))
 
 
 def test_a_table_without_rows_is_no_file(folder: Path) -> None:

@@ -34,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     commit(folder)
-    run(folder, "dvc", "repro", "weights@lenet5", "features@lenet5")
+    run(folder, "dvc", "repro", "assign")
     return folder
 
 
@@ -44,9 +44,7 @@ def train_stage(project: Path, output: Path) -> None:
 
     os.chdir(project)
     arguments = ["--data", "data/normalised", "--card", "data/assigned/lenet5.json"]
-    arguments += ["--initial", "data/weights/lenet5.safetensors"]
-    arguments += ["--features", "data/features/lenet5.safetensors"]
-    arguments += ["--record", f"{output}/run.json"]
+    arguments += ["--initial", "data/weights", "--records", f"{output}/records"]
     for flag, path in zip(("--weights", "--metrics", "--history"), RESULTS, strict=True):
         arguments += [flag, f"{output}/{path}"]
     sys.argv = ["train", *arguments, "--checkpoints", f"{output}/checkpoints"]

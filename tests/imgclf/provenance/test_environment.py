@@ -2,7 +2,6 @@ import platform
 
 import matplotlib as mpl
 import numpy as np
-
 from imgclf.training.environment import environment
 
 
