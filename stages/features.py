@@ -31,17 +31,15 @@ def main() -> None:
 
 def features(path: Path, data: Path, start: Path) -> bytes:
     """Return the features of the model with the card `path` as a safetensors file."""
-    import torch
-
     from imgclf.inference import backbone, batches, devices, weights
 
     model, card = cards.read(path)
     settings = model.training
-    device = devices.prepare(settings.device, settings.threads)
+    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
     state, scaling = weights.from_bytes(start.read_bytes(), str(start))
     network = model.build(card.shape, len(card.classes))
     weights.start_from(network, state, str(start))
-    network = network.to(device).to(memory_format=torch.channels_last)
+    network = devices.place(network, device)
     parts = {
         "train": cards.load_training(model, card, data),
         "validation": cards.load(card, "validation", data),

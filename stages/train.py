@@ -17,7 +17,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import write, write_json
 from imgclf.inference import batches, cards, devices, weights
 from imgclf.inference.batches import Batches
-from imgclf.training import checkpoints, history, processes
+from imgclf.training import checkpoints, history, precision, processes
 from imgclf.training.environment import environment
 from imgclf.training.progress import Progress
 from imgclf.training.run import Run
@@ -35,7 +35,7 @@ def main() -> None:
 
     model, card = cards.read(args.card)
     settings = model.training
-    device = devices.prepare(settings.device, settings.threads)
+    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
     group = processes.join(device)
     torch.manual_seed(settings.seed)
     network = model.build(card.shape, len(card.classes))
@@ -43,7 +43,7 @@ def main() -> None:
     scaling = scaling or card.own_scaling
     if state:
         weights.start_from(network, state, str(args.initial))
-    network = network.to(device).to(memory_format=torch.channels_last)
+    network = devices.place(network, device)
 
     labelled = {
         "train": cards.load_training(model, card, args.data),
@@ -61,6 +61,7 @@ def main() -> None:
     run = Run(Trainer(trained, parts["train"], settings, group), parts["validation"])
 
     where = {"device": device.type, "processes": group.count} | environment()
+    where["precision"] = precision.used(device, settings.precision)
     code = [Path(__file__), *Path(imgclf.__file__).parent.rglob("*.py")]
     key = checkpoints.key(where, [args.card, args.initial, args.features, *code])
     if checkpoint := group.of_first(checkpoints.load(args.checkpoints / key)):

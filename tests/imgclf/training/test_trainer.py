@@ -10,7 +10,6 @@ from imgclf.inference import forward
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
 from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
-from imgclf.networks.lenet5 import LeNet5
 from imgclf.training.optimizers import OPTIMIZERS, SCHEDULERS
 from imgclf.training.trainer import Trainer
 from tests.imgclf import tiny
@@ -135,18 +134,13 @@ def test_batch_normalisation_of_a_single_image_is_refused(batch_size: int) -> No
         trainer(tiny.lenet5(), batch_size=batch_size).run_epoch(1)
 
 
-def lenet5_without_statistics() -> nn.Module:
-    torch.manual_seed(0)
-    return LeNet5(channels=(2, 3, 4)).build((1, 28, 28), tiny.NUM_CLASSES)
-
-
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
 @pytest.mark.parametrize("augmentation", [{}, {"flip": True, "crop": 2, "erase": 0.5}], ids=str)
 def test_parts_of_a_batch_add_up_to_its_gradients(parts: int, augmentation: dict[str, Any]) -> None:
     outcomes = []
     for accumulated in (1, parts):
         training = trainer(
-            lenet5_without_statistics(),
+            tiny.lenet5_without_statistics(),
             optimizer="sgd",
             gradient_accumulation=accumulated,
             **augmentation,
@@ -174,7 +168,7 @@ def test_augmentation_changes_what_is_learnt_and_depends_on_seed_and_epoch_alone
 def test_mixed_precision_learns_about_the_same_and_stores_float32() -> None:
     losses = []
     for precision in ("float32", "mixed"):
-        training = trainer(lenet5_without_statistics(), precision=precision, optimizer="sgd")
+        training = trainer(tiny.lenet5_without_statistics(), precision=precision, optimizer="sgd")
         losses.append([training.run_epoch(epoch)[0] for epoch in (1, 2, 3)])
         assert {value.dtype for value in weights(training).values()} == {torch.float32}
     assert losses[0] != losses[1]
