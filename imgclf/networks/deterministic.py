@@ -43,8 +43,8 @@ def _means(before: int, after: int, like: Tensor) -> Tensor:
     """Return (after, before): each of the windows that adaptive pooling takes means of."""
     place, window = torch.arange(before), torch.arange(after)[:, None]
     inside = (place >= window * before // after) & (place < -(-(window + 1) * before // after))
-    matrix = inside / inside.sum(dim=1, keepdim=True)
-    return matrix.to(like.device, like.dtype)
+    matrix = inside.to(like.dtype) / inside.sum(dim=1, keepdim=True)
+    return matrix.to(like.device)
 
 
 class LocalResponseNorm(nn.LocalResponseNorm):
