@@ -87,4 +87,4 @@ def join(device: torch.device) -> Processes:
         raise UserError("launcher: several processes cannot share MPS; set device: cpu")
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     atexit.register(dist.destroy_process_group)
-    return Processes(rank=dist.get_rank(), count=count)
+    return Processes(rank=dist.get_rank(), count=dist.get_world_size())

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,10 @@ def test_a_home_folder_is_expanded_where_there_is_one(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", "/home/somebody")
     assert files.expanded("~/a") == Path("/home/somebody/a")
     assert files.expanded("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_write_json_refuses_what_json_has_no_word_for(value: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "file", {"ece": value})
+    assert not (tmp_path / "file").exists()
