@@ -59,7 +59,7 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
     if device.type != "cpu":
         deterministic.replace_layers(network)
     with in_one_line("the network alone does not fit: set device: cpu, or take a smaller one"):
-        return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return network.to(device).to(memory_format=torch.channels_last)
 
 
 def started_by_torchrun() -> bool:

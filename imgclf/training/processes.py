@@ -81,7 +81,7 @@ def join(device: torch.device) -> Processes:
     if not started_by_torchrun():
         raise UserError(
             f"WORLD_SIZE: is {count!r} in the environment, and torchrun did not start this "
-            f"process: unset it, or set launcher to torchrun"
+            f"process: unset it, or use torchrun as launcher"
         )
     if device.type == "mps":
         raise UserError("launcher: several processes cannot share MPS; set device: cpu")

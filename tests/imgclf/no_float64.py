@@ -15,7 +15,7 @@ DEVICE = torch.device("meta")
 
 
 class _OnDevice(Tensor):
-    values: Tensor
+    on_cpu: Tensor
 
     @staticmethod
     def __new__(cls, values: Tensor) -> Self:
@@ -29,11 +29,11 @@ class _OnDevice(Tensor):
             dtype=values.dtype,
             device=DEVICE,
         )
-        tensor.values = values
+        tensor.on_cpu = values
         return tensor
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override] # that of torch is annotated as no method
         cls,
         func: Callable[..., Any],
         types: Sequence[type],
@@ -45,6 +45,9 @@ class _OnDevice(Tensor):
 
 class NoFloat64(TorchDispatchMode):
     """While it lasts, tensors that are made on `DEVICE` or moved there are as described above."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
@@ -66,8 +69,8 @@ def _dispatch(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     plain = [v for v in given if isinstance(v, Tensor) and not isinstance(v, _OnDevice)]
     if on_device and func is not torch.ops.aten.copy_.default:
         assert all(value.dim() == 0 for value in plain), f"{func} mixes two devices"
-    inner = {id(value.values): value for value in on_device}
-    args, kwargs = tree_map(lambda v: v.values if isinstance(v, _OnDevice) else v, (args, kwargs))
+    inner = {id(value.on_cpu): value for value in on_device}
+    args, kwargs = tree_map(lambda v: v.on_cpu if isinstance(v, _OnDevice) else v, (args, kwargs))
     result = func(*args, **kwargs)
 
     def outside(value: object) -> object:

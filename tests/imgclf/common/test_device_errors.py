@@ -127,7 +127,9 @@ class Unpooled(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         pooled, places = nn.functional.max_pool2d(images, 28, return_indices=True)
-        return nn.functional.max_unpool2d(pooled, places, 28).flatten(1)[:, : tiny.NUM_CLASSES]
+        return nn.functional.max_unpool2d(pooled, places, [28, 28]).flatten(1)[
+            :, : tiny.NUM_CLASSES
+        ]
 
 
 def test_an_operation_that_may_differ_is_refused_or_with_warn_a_warning() -> None:

@@ -52,10 +52,9 @@ def test_local_response_normalisation_is_that_of_torch(
 ) -> None:
     torch.manual_seed(0)
     settings = {"alpha": 0.5, "beta": 0.75, "k": 2.0}
-    layers = (
-        layer(size, **settings) for layer in (nn.LocalResponseNorm, deterministic.LocalResponseNorm)
-    )
-    assert_same(*layers, torch.randn(2, channels, *shape))
+    norm = nn.LocalResponseNorm(size, **settings)
+    own = deterministic.LocalResponseNorm(size, **settings)
+    assert_same(norm, own, torch.randn(2, channels, *shape))
 
 
 REFUSED = (nn.AdaptiveAvgPool2d, nn.LocalResponseNorm)

@@ -207,7 +207,7 @@ def test_drop_last_leaves_out_what_is_left_of_the_images(
 ) -> None:
     network, seen, losses = tiny.fc(), list[Tensor](), list[float]()
     network.register_forward_hook(lambda _, __, logits: seen.append(logits.detach().clone()))
-    settings = {"lr": 1e-30, "optimizer": "sgd", "batch_size": batch_size}
+    settings: dict[str, Any] = {"lr": 1e-30, "optimizer": "sgd", "batch_size": batch_size}
     settings["gradient_accumulation"] = min(parts, batch_size)
     training = trainer(network, drop_last=True, **settings)
     loss, accuracy = training.run_epoch(1, lambda value: losses.append(float(value)))
