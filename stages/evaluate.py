@@ -41,7 +41,7 @@ def main() -> None:
     images, labels = cards.load(card, "test", args.data)
     test = batches.put((images, labels), scaling or card.own_scaling, device, settings.image_size)
 
-    logits, loss = forward.finite_logits(network, test, LOSSES[settings.loss], model.name)
+    logits, loss = forward.finite_logits(network, test, LOSSES[settings.loss], str(args.weights))
     probabilities = logits.softmax(dim=1).cpu().numpy()
     predictions = probabilities.argmax(axis=1)
     figures = {name: metric(probabilities, labels) for name, metric in scores.METRICS.items()}

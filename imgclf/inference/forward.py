@@ -45,7 +45,7 @@ def score(network: nn.Module, data: Batches, loss: Loss) -> tuple[float, float]:
 def finite_logits(network: nn.Module, data: Batches, loss: Loss, name: str) -> tuple[Tensor, float]:
     """Return the logits (N, K) for all of `data` and their mean loss.
 
-    Raises `UserError` if one of them is not finite: the weights called `name` are of no use.
+    Raises `UserError` if one of them is not finite: the weights in the file `name` are of no use.
     """
     outputs = logits(network, data)
     broken = int((~outputs.isfinite()).any(dim=1).sum())
@@ -53,7 +53,7 @@ def finite_logits(network: nn.Module, data: Batches, loss: Loss, name: str) -> t
     if broken or not math.isfinite(mean):
         what = f"of {broken} of {len(outputs)} images" if broken else f"with a loss of {mean}"
         raise UserError(
-            f"the weights of {name} give logits that are not finite or too large, {what}: train "
+            f"{name}: the weights give logits that are not finite or too large, {what}: train "
             f"again with a lower lr, or scaling: standard"
         )
     return outputs, mean

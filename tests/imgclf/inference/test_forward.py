@@ -69,7 +69,7 @@ def test_weights_that_give_logits_that_are_not_finite_are_refused(
 ) -> None:
     network = tiny.fc()
     network.get_parameter("fc2.bias").data[1] = value
-    with pytest.raises(UserError, match=r"^the weights of m give logits .* of 10 of 10 images"):
+    with pytest.raises(UserError, match=r"^m: the weights give logits .* of 10 of 10 images"):
         forward.finite_logits(network, tiny.data(), LOSSES[name], "m")
 
 
