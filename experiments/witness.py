@@ -45,7 +45,7 @@ def seen(name: str, epochs: int) -> dict[str, Any]:
     """Return what the first `epochs` of a training give; of 0, the whole and its evaluation."""
     card = cards.read(ASSIGNED / f"{name}.json")
     settings = card.model.training
-    device = devices.prepare(settings.device, settings.threads)
+    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
     training = start.begin(card, DATA, INITIAL, device, Processes())
     run = training.run
     for _ in range(epochs or settings.epochs):

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from pydantic.dataclasses import dataclass
 
 from imgclf.common import settings
+from imgclf.common.device_errors import in_one_line
 from imgclf.common.errors import UserError
 from imgclf.common.registry import one_of
 from imgclf.common.settings import STRICT
@@ -77,6 +78,10 @@ class TrainingSettings:
     """`backbone`: all but the classifier stays as the weights have it."""
     gradient_accumulation: Annotated[int, Field(ge=1)] = 1
     """Parts that a batch is computed in, one after the other, for those that do not fit."""
+    drop_last: bool = False
+    """Whether an epoch leaves out its last batch if it has fewer than `batch_size` images."""
+    deterministic: Literal["error", "warn"] = "error"
+    """`warn`: torch only warns of an operation that may give other bits in another run."""
     precision: Literal["float32", "mixed"] = "float32"
     """`mixed`: products and convolutions in 16 bits, for devices that gain from it."""
 
@@ -92,9 +97,13 @@ class Model:
     training: TrainingSettings
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> "nn.Module":
-        """Return the network for images that are stored as `shape` (C, H, W)."""
+        """Return the network for images that are stored as `shape` (C, H, W).
+
+        Raises `UserError` if it does not fit into memory, or the network refuses the images.
+        """
         size = self.training.image_size
-        return self.network.build((shape[0], size, size) if size else shape, num_classes)
+        with in_one_line(f"lower image_size (now {size or 'that of the images'})"):
+            return self.network.build((shape[0], size, size) if size else shape, num_classes)
 
 
 def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSettings) -> Model:
@@ -169,7 +178,7 @@ def _check_frozen(model: Model, where: str) -> None:
 
 def backbone(model: Model) -> Model:
     """Return `model` as far as a frozen backbone's features depend on it."""
-    used = ("weights", "freeze", "image_size", "train_images", "device", "threads")
+    used = ("weights", "freeze", "image_size", "train_images", "device", "threads", "deterministic")
     training = TrainingSettings(**{key: getattr(model.training, key) for key in used})
     return replace(model, training=training)
 

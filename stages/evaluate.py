@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from imgclf import scores
 from imgclf.common.errors import exit_code
@@ -36,18 +35,16 @@ def main() -> None:
     whole = cards.read(args.card)
     cards.check_code(whole, "evaluate")
     model, card = whole.model, whole.data
-    device = devices.prepare(model.training.device, model.training.threads)
+    settings = model.training
+    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
     network = model.build(card.shape, len(card.classes))
     state, scaling = weights.from_bytes(args.weights.read_bytes(), str(args.weights))
     weights.load_into(network, state, str(args.weights))
-    network = network.to(device).to(memory_format=torch.channels_last)
+    network = devices.place(network, device)
     images, labels = cards.load(card, "test", args.data)
-    test = batches.put(
-        (images, labels), scaling or card.own_scaling, device, model.training.image_size
-    )
+    test = batches.put((images, labels), scaling or card.own_scaling, device, settings.image_size)
 
-    logits = forward.logits(network, test)
-    loss = float(LOSSES[model.training.loss](logits, test.labels))
+    logits, loss = forward.finite_logits(network, test, LOSSES[settings.loss], str(args.weights))
     probabilities = logits.softmax(dim=1).cpu().numpy()
     predictions = probabilities.argmax(axis=1)
     figures = scores.evaluate(probabilities, labels)

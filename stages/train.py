@@ -14,7 +14,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import write, write_json
 from imgclf.inference import cards, devices, weights
 from imgclf.provenance import environment
-from imgclf.training import checkpoints, history, processes, records, start
+from imgclf.training import checkpoints, history, precision, processes, records, start
 from imgclf.training.progress import Progress
 
 
@@ -30,13 +30,14 @@ def main() -> None:
     card = cards.read(args.card)
     cards.check_code(card, "train")
     settings = card.model.training
-    device = devices.prepare(settings.device, settings.threads)
+    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
     group = processes.join(device)
     features = args.checkpoints / "features"
     training = start.begin(card, args.data, args.initial, device, group, features)
     run, name = training.run, card.model.name
 
     where = {"device": device.type, "processes": group.count} | environment.machine()
+    where["precision"] = precision.used(device, settings.precision)
     folder = args.checkpoints / checkpoints.key(where, args.card)
     checkpoints.sweep(args.checkpoints)
     if checkpoint := group.of_first(checkpoints.load(folder)):

@@ -57,6 +57,10 @@ def changed(weights: bytes, change: Callable[[dict[str, Tensor]], dict[str, Tens
 
 
 BAD_WEIGHTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "nan": (
+        lambda content: changed(content, lambda s: {k: v * float("nan") for k, v in s.items()}),
+        "the weights give logits that are not finite",
+    ),
     "truncated": (lambda content: content[:-1], "is not a safetensors file"),
     "empty": (lambda _: b"", "is not a safetensors file"),
     "a pickle with code": (

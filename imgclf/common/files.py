@@ -50,8 +50,8 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write `values` as indented JSON, in one step."""
-    write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    """Write `values` as indented JSON, in one step; raise `ValueError` for NaN and infinity."""
+    write(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """Images on their way into a network: bytes on the device, made ready a batch at a time."""
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from imgclf.common.device_errors import in_one_line
 from imgclf.inference.augmentation import Augmentation
 from imgclf.inference.cards import Labelled, Scaling
 
@@ -72,13 +74,23 @@ class Features(Batches):
 
 
 def put_features(features: Tensor, labels: NDArray[np.uint8], device: torch.device) -> Features:
-    """Put float32 features (N, D) and labels (N,) on `device`."""
-    nothing = torch.empty(0, device=device)
-    return Features(
-        images=features.to(device),
-        labels=torch.from_numpy(labels.astype(np.int64)).to(device),
-        factor=nothing,
-        offset=nothing,
+    """Put float32 features (N, D) and labels (N,) on `device`.
+
+    Raises `UserError` if they do not fit.
+    """
+    with _room_for(len(labels), features.nbytes):
+        nothing = torch.empty(0, device=device)
+        return Features(
+            images=features.to(device),
+            labels=torch.from_numpy(labels.astype(np.int64)).to(device),
+            factor=nothing,
+            offset=nothing,
+        )
+
+
+def _room_for(count: int, size: int) -> AbstractContextManager[None]:
+    return in_one_line(
+        f"{count} images take {size / 2**30:.3g} GiB there: lower train_images, or set device: cpu"
     )
 
 
@@ -86,8 +98,13 @@ def put(labelled: Labelled, scaling: Scaling, device: torch.device, image_size: 
     """Put images and labels on `device`.
 
     Grey images are repeated for each channel of the scaling. With an `image_size`, images are
-    resized to it in height and width.
+    resized to it in height and width. Raises `UserError` if they do not fit.
     """
+    with _room_for(len(labelled[1]), labelled[0].nbytes):
+        return _put(labelled, scaling, device, image_size)
+
+
+def _put(labelled: Labelled, scaling: Scaling, device: torch.device, image_size: int) -> Batches:
     mean, std = (
         torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1)
         for values in (scaling.mean, scaling.std)

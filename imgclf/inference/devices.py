@@ -4,18 +4,25 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from typing import Literal
 
 import torch
+from torch import nn
 
+from imgclf.common.device_errors import in_one_line
 from imgclf.common.errors import UserError
+from imgclf.networks import deterministic
 
 
-def prepare(name: str, threads: int) -> torch.device:
+def prepare(
+    name: str, threads: int, determinism: Literal["error", "warn"] = "error"
+) -> torch.device:
     """Return the device called `name` and make computation on it deterministic.
 
     `auto` is CUDA, else Apple's MPS, else the CPU with `threads` threads. Of several processes on a
-    machine, as torchrun starts them, each gets a CUDA device of its own. Raises `UserError` if the
-    device is not there.
+    machine, as torchrun starts them, each gets a CUDA device of its own. Operations that torch has
+    no deterministic implementation of are errors, or with `warn` warnings. Raises `UserError` if
+    the device is not there.
     """
     available: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
@@ -32,7 +39,7 @@ def prepare(name: str, threads: int) -> torch.device:
     # https://docs.pytorch.org/docs/stable/notes/randomness.html: cuBLAS reads this when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # What use_deterministic_algorithms(True) does, but for importing torch.compile: 1 s.
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode(determinism)
     # Torch would also fill new memory with NaN, for code that reads what it never wrote: 46 times
     # in a step of LeNet-5, 2 % of its time with batch 10.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -43,8 +50,26 @@ def prepare(name: str, threads: int) -> torch.device:
     return _own_cuda_device() if name == "cuda" else torch.device(name)
 
 
+def place(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return `network` on `device` with channels last, which is faster.
+
+    On other devices than the CPU, layers whose gradients differ from run to run are replaced.
+    Raises `UserError` if it does not fit.
+    """
+    if device.type != "cpu":
+        deterministic.replace_layers(network)
+    with in_one_line("the network alone does not fit: set device: cpu, or take a smaller one"):
+        return network.to(device).to(memory_format=torch.channels_last)
+
+
+def started_by_torchrun() -> bool:
+    """Return whether torchrun started this process; its other variables may be left from before."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def _own_cuda_device() -> torch.device:
-    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    number = int(os.environ["LOCAL_RANK"]) if started_by_torchrun() else 0
+    count = torch.cuda.device_count()
     if number >= count:
         raise UserError(
             f"launcher: starts more processes than this machine has CUDA devices, which is {count}"

@@ -51,12 +51,14 @@ def save(folder: Path, epoch: int, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """Return the newest whole state in `folder`; None if there is none."""
+    """Return the newest whole state in `folder`, on the CPU; None if there is none."""
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
         stored = path.read_bytes()
         content = stored[_DIGEST_BYTES:]
         if stored[:_DIGEST_BYTES] == hashlib.sha256(content).digest():
-            state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+            state: dict[str, Any] = torch.load(
+                io.BytesIO(content), map_location="cpu", weights_only=True
+            )
             return state
     return None
 

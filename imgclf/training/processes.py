@@ -1,8 +1,12 @@
 """Several processes, as torchrun starts them, that train one network together.
 
 All of them hold the whole network and all images, compute the gradients of their share of every
-batch and add them up, so what is learnt is what one process would learn, but for the rounding of
-sums and for batch normalisation, which sees the images of one process at a time.
+batch and add them up. For a network without dropout and batch normalisation these are the gradients
+that one process would compute, but for the rounding of sums. With them they are not: batch
+normalisation sees the images of one process at a time, and each process draws the random numbers
+of dropout (and of stochastic depth) for its share on its own, from the seed, the epoch and its
+rank. Such a training repeats to the bit with as many processes, and is a different one, of the same
+distribution but for batch normalisation, with another number of them.
 """
 
 import atexit
@@ -14,6 +18,9 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from imgclf.common.errors import UserError
+from imgclf.inference.devices import started_by_torchrun
 
 T = TypeVar("T")
 
@@ -62,10 +69,22 @@ class Processes:
 
 
 def join(device: torch.device) -> Processes:
-    """Return this process among those that the launcher started, connected to the others."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    """Return this process among those that torchrun started, connected to the others.
+
+    Raises `UserError` for a `WORLD_SIZE` in the environment that is of no torchrun: to wait for the
+    other processes would be to wait for ever. And for several processes on MPS, which has a single
+    device and no way to add up.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count == "1":
         return Processes()
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if not started_by_torchrun():
+        raise UserError(
+            f"WORLD_SIZE: is {count!r} in the environment, and torchrun did not start this "
+            f"process: unset it, or use torchrun as launcher"
+        )
+    if device.type == "mps":
+        raise UserError("launcher: several processes cannot share MPS; set device: cpu")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     atexit.register(dist.destroy_process_group)
-    return Processes(rank=dist.get_rank(), count=count)
+    return Processes(rank=dist.get_rank(), count=dist.get_world_size())

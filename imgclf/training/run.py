@@ -8,12 +8,22 @@ from typing import Any
 
 from torch import Tensor
 
+from imgclf.common.device_errors import in_one_line
 from imgclf.inference import forward, weights
 from imgclf.inference.batches import Batches
+from imgclf.model import TrainingSettings
 from imgclf.training import history
 from imgclf.training.history import Epoch
-from imgclf.training.memory import enough_memory
 from imgclf.training.trainer import Trainer
+
+
+def _advice(settings: TrainingSettings) -> str:
+    """Return what may help when memory runs out."""
+    return (
+        f"lower batch_size (now {settings.batch_size}) or image_size (now "
+        f"{settings.image_size or 'that of the images'}), or raise gradient_accumulation "
+        f"(now {settings.gradient_accumulation})"
+    )
 
 
 class Run:
@@ -41,10 +51,13 @@ class Run:
         learning_rate = self.trainer.learning_rate
         number = len(self.epochs) + 1
         network, score = self.trainer.network, (math.nan, math.nan)
-        with enough_memory(self.trainer.settings):
+        with in_one_line(_advice(self.trainer.settings)):
             loss, accuracy = self.trainer.run_epoch(number, after_step)
-            if len(self.validation):
-                score = forward.score(network, self.validation, self.trainer.loss)
+        if len(self.validation):
+            score = forward.score(network, self.validation, self.trainer.loss)
+            if not math.isfinite(score[0]):
+                what = f"the validation loss is {score[0]}"
+                raise self.trainer.diverged(what, number, self.trainer.steps_per_epoch)
         epoch = Epoch(
             epoch=number,
             train_loss=loss,

@@ -8,7 +8,7 @@ from torch import nn
 
 from imgclf import model as models
 from imgclf.common.files import write
-from imgclf.inference import backbone, batches, cards, weights
+from imgclf.inference import backbone, batches, cards, devices, weights
 from imgclf.inference.batches import Batches
 from imgclf.inference.cards import Labelled, ModelCard, Scaling
 from imgclf.provenance.code import digest
@@ -49,7 +49,7 @@ def begin(
         state, own = weights.from_bytes(cards.initial_weights(card, initial), card.start.file)
         weights.start_from(network, state, card.start.file)
         scaling = own or scaling
-    network = network.to(device).to(memory_format=torch.channels_last)
+    network = devices.place(network, device)
     labelled = {
         "train": cards.load_training(card.model, card.data, data),
         "validation": cards.load(card.data, "validation", data),

@@ -1,6 +1,7 @@
 """The training loop, an epoch at a time, so that its caller can save what it likes in between."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,10 +44,11 @@ class Trainer:
         self.settings = settings
         self.processes = processes
         self.divided = processes.count > 1 or settings.gradient_accumulation > 1
-        self._check_parts()
+        self._check_sizes()
         processes.copy_first(network.state_dict().values())
         self.loss = LOSSES[settings.loss]
-        self.steps_per_epoch = -(-len(data) // settings.batch_size)
+        whole, rest = divmod(len(data), settings.batch_size)
+        self.steps_per_epoch = whole + (rest > 0 and not settings.drop_last)
         self.weights = [weights for weights in network.parameters() if weights.requires_grad]
         self.optimizer = OPTIMIZERS[settings.optimizer](self.weights, settings)
         schedule = SCHEDULERS[settings.scheduler.name]
@@ -56,25 +58,51 @@ class Trainer:
         if isinstance(network, Direct) and self._can_be_direct():
             self.backward = functools.partial(self._directly, network)
 
-    def _check_parts(self) -> None:
-        """Raise `UserError` if a process had no image, or batch normalisation a single one."""
+    def _check_sizes(self) -> None:
+        """Raise `UserError` for a process without images, and for parts that torch refuses."""
         size, count, processes = self.settings.batch_size, len(self.data), self.processes.count
         if min(size, count) < processes:
             raise UserError(
                 f"batch_size: {size} of {count} images is less than the {processes} processes that "
                 f"share a batch"
             )
-        layers = self.network.modules()
-        if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
-            return
-        smallest = (count % size or size) // processes
+        if self.settings.drop_last and count < size:
+            raise UserError(
+                f"drop_last: leaves no batch at all: batch_size is {size}, of {count} images"
+            )
+        smallest = size if self.settings.drop_last else count % size or size
+        smallest //= processes
         smallest //= min(self.settings.gradient_accumulation, max(smallest, 1))
-        if smallest <= 1:
+        if smallest <= 1 and not self._can_train_on_one_image():
             raise UserError(
                 f"batch_size: {size} leaves a batch, or a part of one by gradient_accumulation or "
-                f"several processes, of one of the {count} images, and batch normalisation needs "
-                f"more"
+                f"several processes, of one of the {count} images, of which batch normalisation "
+                f"would see a single value in a channel: take another size, or set drop_last: true"
             )
+
+    def _can_train_on_one_image(self) -> bool:
+        """Return whether batch normalisation sees several values in each channel of one image.
+
+        Torch refuses a single value, so it is asked. The statistics are put back; random numbers
+        need not be, because each epoch seeds them.
+        """
+        network = self.network
+        if not any(
+            isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules()
+        ):
+            return True
+        before = {name: values.clone() for name, values in network.named_buffers()}
+        try:
+            with torch.no_grad():
+                network.train()(self.data.prepared(self.data.images[:1]))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            return False
+        finally:
+            for name, values in network.named_buffers():
+                values.copy_(before[name])
+        return True
 
     def _can_be_direct(self) -> bool:
         """Return whether gradients are those of whole batches and all weights, on a CPU."""
@@ -110,35 +138,47 @@ class Trainer:
 
         Returns the mean loss and the accuracy over the images, each as it was when its batch was
         trained on. Of several processes, each calls `after_step` with the mean of its share, and
-        all return the same. Raises `UserError` if a loss or, after the last step, a weight is not
-        finite.
+        all return the same. Raises `UserError` if a loss or a logit or, after the last step, a
+        weight is not finite.
         """
         random = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.data), generator=random).to(self.data.labels.device)
+        order = order[: self.steps_per_epoch * self.settings.batch_size]
         torch.manual_seed(int(torch.randint(2**62, (), generator=random)) + self.processes.rank)
         self.network.train()
         losses, logits = zip(
             *(self._step(*batch, after_step) for batch in self._batches(order, random)), strict=True
         )
 
-        # Looking at every loss as it comes would make a GPU wait for each.
-        by_step = torch.stack(losses).double()
+        # Looking at every loss as it comes would make a GPU wait for each. Sums are of 64 bits, so
+        # on the CPU: MPS has none.
+        by_step = torch.stack(losses).cpu().double()
         batches = order.split(self.settings.batch_size)
-        labels = self.data.labels[torch.cat([self.processes.share(batch) for batch in batches])]
-        hits = (torch.cat(logits).argmax(dim=1) == labels).sum().double()
-        self.processes.add([by_step, hits])
+        shares = [self.processes.share(batch) for batch in batches]
+        outputs, labels = torch.cat(logits), self.data.labels[torch.cat(shares)]
+        hits = (outputs.argmax(dim=1) == labels).sum().cpu().double()
+        broken = _by_step(~outputs.isfinite().all(dim=1).cpu(), [len(share) for share in shares])
+        self.processes.add([by_step, hits, broken])
         self._average_statistics()
-        self._check_finite(by_step.cpu(), epoch)
+        self._check_finite(by_step, broken, epoch)
         sizes = torch.tensor([len(batch) for batch in batches])
-        mean_loss = float((by_step.cpu() * sizes).sum() / sizes.sum())
-        return mean_loss, float(hits) / len(self.data)
+        mean_loss = float((by_step * sizes).sum() / sizes.sum())
+        return mean_loss, float(hits) / len(order)
 
-    def _check_finite(self, losses: Tensor, epoch: int) -> None:
-        if not losses.isfinite().all():
-            step = int((~losses.isfinite()).nonzero()[0])
-            raise self._diverged(f"the loss is {float(losses[step])}", epoch, step + 1)
-        if not all(weights.isfinite().all() for weights in self.weights):
-            raise self._diverged("a weight is not finite", epoch, len(losses))
+    def _check_finite(self, losses: Tensor, broken: Tensor, epoch: int) -> None:
+        """Raise `UserError` for the first loss, logits (`broken`: how many, by step) or weight."""
+        bad = ~losses.isfinite() | (broken > 0)
+        if bad.any():
+            step = int(bad.nonzero()[0])
+            # Some losses (multi_margin) make 0 of logits that are NaN.
+            loss = float(losses[step])
+            what = "a logit is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+            raise self.diverged(what, epoch, step + 1)
+        values = [
+            value for value in self.network.state_dict().values() if value.is_floating_point()
+        ]
+        if not all(value.isfinite().all() for value in values):
+            raise self.diverged("a weight is not finite", epoch, len(losses))
 
     def _average_statistics(self) -> None:
         """Make those of batch normalisation the same in all processes."""
@@ -151,7 +191,8 @@ class Trainer:
             for values in statistics:
                 values.div_(self.processes.count)
 
-    def _diverged(self, what: str, epoch: int, step: int) -> UserError:
+    def diverged(self, what: str, epoch: int, step: int) -> UserError:
+        """Return the error that `what` happened, and what may help."""
         return UserError(
             f"{what} in epoch {epoch}, step {step} of {self.steps_per_epoch}: try a lower lr (now "
             f"{self.settings.lr:g}), another optimizer or loss, or scaling: standard"
@@ -229,3 +270,9 @@ class Trainer:
             loss = loss * share
         self.scaler.scale(loss).backward()
         return loss.detach(), logits.detach()
+
+
+def _by_step(images: Tensor, sizes: list[int]) -> Tensor:
+    """Return how many of the booleans in `images` (N,) are true in each step of so many images."""
+    step_of = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    return torch.bincount(step_of[images], minlength=len(sizes)).double()

@@ -14,13 +14,13 @@ UNIT = Scaling(mean=[0.0], std=[1.0])
 NUM_CLASSES = 3
 
 
-def data(num_images: int = 10, seed: int = 0) -> Batches:
+def data(num_images: int = 10, seed: int = 0, device: torch.device = CPU) -> Batches:
     """Return noisy 28x28 images with a bright band whose height is the class."""
     labels = (np.arange(num_images) % NUM_CLASSES).astype(np.uint8)
     images = np.random.default_rng(seed).integers(0, 100, (num_images, 1, 28, 28), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[:, 8 * label + 2 : 8 * label + 10] += 150
-    return batches.put((images, labels), UNIT, CPU)
+    return batches.put((images, labels), UNIT, device)
 
 
 def fc(seed: int = 0) -> torch.nn.Module:
@@ -34,3 +34,9 @@ def lenet5(seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
     network = LeNet5(channels=(2, 3, 4), batchnorm=True, dropout=True)
     return network.build((1, 28, 28), NUM_CLASSES).to(memory_format=torch.channels_last)
+
+
+def lenet5_without_statistics() -> torch.nn.Module:
+    """Return a network without batch normalisation and dropout."""
+    torch.manual_seed(0)
+    return LeNet5(channels=(2, 3, 4)).build((1, 28, 28), NUM_CLASSES)

@@ -1,4 +1,7 @@
 import errno
+import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,35 @@ def test_any_other_exception_passes_through(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught:
         raising(error)
     assert caught.value is error
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the folder that torchrun gives to the processes of a machine; this is the second."""
+    own = tmp_path / "attempt_0/1"
+    own.mkdir(parents=True)
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(own / "error.json"))
+    handler = signal.getsignal(signal.SIGTERM)
+    yield own.parent
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.usefixtures("shared")
+def test_of_several_processes_the_first_to_fail_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [raising(UserError(name)) for name in ("first", "second")] == [1, 1]
+    assert raising(RuntimeError("Connection closed by peer")) == 1
+    assert capsys.readouterr() == ("", "error: first\n")
+
+
+@pytest.mark.usefixtures("shared")
+def test_an_error_of_the_program_keeps_its_traceback_when_no_other_process_failed() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        raising(RuntimeError("shapes"))
+
+
+def test_a_variable_that_torchrun_left_behind_hides_nothing(
+    shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(shared)
+    assert raising(UserError("lr: 0")) == 1
+    assert capsys.readouterr().err == "error: lr: 0\n"

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -180,3 +181,10 @@ def test_git_ignores_what_is_being_written(tmp_path: Path) -> None:
     with files.new_folder(tmp_path / "figures") as folder:
         command = ["git", "check-ignore", "--no-index", "--quiet", f"plots/history/{folder.name}"]
         assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_write_json_refuses_what_json_has_no_word_for(value: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "file", {"ece": value})
+    assert not (tmp_path / "file").exists()

@@ -46,6 +46,22 @@ def test_computation_is_made_deterministic() -> None:
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
+@pytest.mark.parametrize(("run_id", "number"), [(None, 0), ("0", 1)])
+def test_each_process_of_torchrun_has_its_own_cuda_device(
+    run_id: str | None, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("LOCAL_RANK", "1")  # without torchrun, left from another time
+    if run_id:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", run_id)
+    assert devices.prepare("cuda", threads=1) == torch.device("cuda", number)
+    assert chosen == [torch.device("cuda", number)]
+
+
 @pytest.mark.parametrize("name", ABSENT)
 def test_an_absent_device_is_refused_by_name(name: str) -> None:
     with pytest.raises(UserError) as caught:

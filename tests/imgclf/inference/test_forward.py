@@ -1,6 +1,9 @@
+import math
+
 import pytest
 import torch
 
+from imgclf.common.errors import UserError
 from imgclf.inference import forward
 from imgclf.inference.losses import LOSSES
 from imgclf.model import LossName
@@ -42,3 +45,36 @@ def test_score_is_mean_loss_and_share_of_hits(
     loss, accuracy = forward.score(network, data, LOSSES[name])
     assert loss == pytest.approx(sum(losses) / 10, rel=1e-6)
     assert accuracy == pytest.approx(hits / 10, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_score_of_logits_that_are_not_finite_is_nan(name: LossName) -> None:
+    network = tiny.fc()
+    network.get_parameter("fc2.bias").data[1] = math.nan
+    assert math.isnan(forward.score(network, tiny.data(), LOSSES[name])[0])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_finite_logits_are_those_of_the_network_with_their_loss(name: LossName) -> None:
+    network, data = tiny.fc(), tiny.data()
+    logits, loss = forward.finite_logits(network, data, LOSSES[name], "m")
+    assert torch.equal(logits, forward.logits(network, data))
+    assert loss == forward.score(network, data, LOSSES[name])[0]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_give_logits_that_are_not_finite_are_refused(
+    name: LossName, value: float
+) -> None:
+    network = tiny.fc()
+    network.get_parameter("fc2.bias").data[1] = value
+    with pytest.raises(UserError, match=r"^m: the weights give logits .* of 10 of 10 images"):
+        forward.finite_logits(network, tiny.data(), LOSSES[name], "m")
+
+
+def test_logits_that_are_finite_and_their_loss_is_not_are_refused() -> None:
+    network = tiny.fc()
+    network.get_parameter("fc2.bias").data[:] = torch.tensor([-3e38, 3e38, 0])
+    with pytest.raises(UserError, match="with a loss of inf"):
+        forward.finite_logits(network, tiny.data(), LOSSES["cross_entropy"], "m")

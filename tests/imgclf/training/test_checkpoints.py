@@ -33,6 +33,15 @@ def test_a_state_round_trips(tmp_path: Path) -> None:
     assert loaded == state(3) | {"weights": {}}
 
 
+def test_a_state_of_another_device_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:  # a machine with CUDA
+        patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:1")
+        checkpoints.save(tmp_path / "run", 3, state(3))
+    loaded = checkpoints.load(tmp_path / "run")
+    assert loaded is not None
+    assert loaded["weights"]["fc.weight"].is_cpu
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_a_folder_without_checkpoints_has_none(make: bool, tmp_path: Path) -> None:
     if make:

@@ -1,3 +1,5 @@
+import types
+
 import pytest
 import torch
 from torch import nn
@@ -26,11 +28,21 @@ def test_mixed_computes_products_in_bfloat16_and_keeps_weights_in_float32() -> N
     assert not scaler.is_enabled()
 
 
-@pytest.mark.parametrize("knows_bfloat16", [False, True])
-def test_only_devices_without_bfloat16_scale_the_loss(
-    knows_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("capability", "used"), [(7, "float16"), (8, "bfloat16"), (9, "bfloat16")])
+def test_cuda_devices_that_only_emulate_bfloat16_use_float16_and_scale_the_loss(
+    capability: int, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: knows_bfloat16)
+    device = types.SimpleNamespace(major=capability, minor=0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    _, scaler = precision.mixed_precision(CUDA, "mixed")
-    assert scaler.is_enabled() is not knows_bfloat16
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: device)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)  # emulated
+    context, scaler = precision.mixed_precision(CUDA, "mixed")
+    assert precision.used(CUDA, "mixed") == used
+    assert context.keywords == {"dtype": getattr(torch, used)}  # type: ignore[attr-defined]
+    assert scaler.is_enabled() is (used == "float16")
+
+
+def test_the_type_that_is_used_has_a_name() -> None:
+    assert precision.used(CUDA, "float32") == "float32"
+    assert precision.used(CPU, "mixed") == "bfloat16"

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from safetensors.torch import load, save
 from sklearn.datasets import load_digits
 
 from imgclf import model
+from imgclf.common.errors import UserError
 from imgclf.common.files import sha256, write_json
 from imgclf.inference import cards
 from imgclf.model import TrainingSettings
-from imgclf.training.processes import Processes
+from imgclf.training.processes import Processes, join
 from tests.project import ROOT
 
 # The last batch is a single image: there is none for the second process.
@@ -67,13 +69,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"dataset": "digits", "network": "lenet5", "crop": 2, "gradient_accumulation": 2}
     lenet5 = model.read("lenet5", settings | SETTINGS, ["digits"], TrainingSettings())
     write_json(folder / "card.json", cards.assign(lenet5, data))
+    small = replace(lenet5, training=replace(lenet5.training, batch_size=1))
+    write_json(folder / "small.json", cards.assign(small, data))
     (folder / "nothing.safetensors").write_bytes(save({}))
     return folder
 
 
-def start(launcher: str, inputs: Path, output: Path) -> "subprocess.Popen[str]":
+def start(launcher: str, inputs: Path, output: Path, card: str = "card") -> "subprocess.Popen[str]":
     command = [sys.executable, *launcher.split(), "-m", "stages.train"]
-    command += ["--card", f"{inputs}/card.json", "--data", f"{inputs}/arrays"]
+    command += ["--card", f"{inputs}/{card}.json", "--data", f"{inputs}/arrays"]
     for name in ("initial", "features"):
         command += [f"--{name}", f"{inputs}/nothing.safetensors"]
     for name in ("weights", "metrics", "history", "record", "checkpoints"):
@@ -116,3 +120,43 @@ def test_two_processes_learn_what_one_learns_and_go_on_when_killed(
     pd.testing.assert_frame_equal(got, expected, rtol=1e-5)
     states = [load((folder / "weights").read_bytes()) for folder in (one, two)]
     torch.testing.assert_close(*states, rtol=0, atol=1e-6)
+
+
+def test_a_number_of_processes_that_is_left_in_the_environment_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        UserError, match=r"^WORLD_SIZE: is '2' in the environment, and torchrun did"
+    ):
+        join(torch.device("cpu"))
+
+
+def test_mps_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"^launcher: several processes cannot share MPS"):
+        join(torch.device("mps"))
+
+
+OWN = "-m imgclf.training.torchrun --standalone --nproc-per-node 2"
+
+
+def test_an_error_of_all_processes_is_one_line(inputs: Path, tmp_path: Path) -> None:
+    process = start(OWN, inputs, tmp_path, card="small")
+    printed, _ = process.communicate()
+    assert process.returncode == 1
+    assert printed == (
+        "error: batch_size: 1 of 301 images is less than the 2 processes that share a batch\n"
+    )
+
+
+def test_an_error_of_the_first_process_is_one_line(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "history").mkdir()
+    process = start(OWN, inputs, tmp_path)
+    printed, _ = process.communicate()
+    assert process.returncode == 1
+    epoch, error = printed.splitlines()
+    assert epoch.startswith("lenet5 epoch 1/30: ")
+    assert error.startswith("error: Is a directory: ")

@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from imgclf.common.errors import UserError
 from imgclf.inference import forward
 from imgclf.model import TrainingSettings
 from imgclf.training import checkpoints
@@ -76,3 +78,13 @@ def test_a_run_resumed_from_a_checkpoint_ends_the_same(done: int, tmp_path: Path
     assert resumed.epochs == whole.epochs
     assert resumed.kept.keys() == whole.kept.keys()
     assert all(torch.equal(resumed.kept[name], whole.kept[name]) for name in whole.kept)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "multi_margin"])
+def test_a_validation_loss_that_is_not_finite_is_refused(loss: str) -> None:
+    training = run(loss=loss)
+    training.validation = replace(training.validation, factor=torch.full((1, 1, 1, 1), math.inf))
+    with pytest.raises(
+        UserError, match=r"^the validation loss is nan in epoch 1, step 3 of 3: try"
+    ):
+        training.advance()

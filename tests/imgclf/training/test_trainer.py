@@ -1,8 +1,10 @@
 import copy
+import math
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from imgclf.common.errors import UserError
@@ -10,8 +12,8 @@ from imgclf.inference import forward
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
 from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
-from imgclf.networks.lenet5 import LeNet5
 from imgclf.training.optimizers import OPTIMIZERS
+from imgclf.training.processes import Processes
 from imgclf.training.schedulers import SCHEDULERS
 from imgclf.training.trainer import Trainer
 from tests.imgclf import tiny
@@ -111,6 +113,37 @@ def test_a_loss_that_is_not_finite_is_refused(batch_size: int, epoch: int, place
     assert "lr (now 1e+30)" in str(caught.value)
 
 
+class Broken(nn.Module):
+    """A network whose logits are not numbers for the images of the second batch, and no others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = tiny.fc()
+        self.batches = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.batches += 1
+        logits: Tensor = self.inner(images)
+        return logits * math.nan if self.batches == 2 else logits
+
+
+@pytest.mark.parametrize(
+    ("loss", "what"), [("multi_margin", "a logit is not finite"), ("mse", "the loss is nan")]
+)
+def test_logits_that_are_not_finite_are_refused_whatever_the_loss_makes_of_them(
+    loss: str, what: str
+) -> None:
+    with pytest.raises(UserError, match=f"^{what} in epoch 1, step 2 of 3: try a lower lr"):
+        trainer(Broken(), loss=loss).run_epoch(1)
+
+
+def test_statistics_that_are_not_finite_are_refused() -> None:
+    training = trainer(tiny.lenet5())
+    training.network.get_buffer("norm1.running_var").fill_(math.inf)
+    with pytest.raises(UserError, match=r"^a weight is not finite in epoch 1, step 3 of 3"):
+        training.run_epoch(1)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 10, 1000])
 def test_loss_and_accuracy_are_means_over_images_not_batches(batch_size: int) -> None:
     network = tiny.fc()
@@ -130,15 +163,88 @@ def test_the_learning_rate_is_that_of_the_next_step() -> None:
     assert rates == [1.0, 0.5, 0.25, 0.125]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 9])
-def test_batch_normalisation_of_a_single_image_is_refused(batch_size: int) -> None:
-    with pytest.raises(UserError, match=f"batch_size: {batch_size} "):
-        trainer(tiny.lenet5(), batch_size=batch_size).run_epoch(1)
+SINGLE_IMAGES: list[dict[str, Any]] = [
+    {"batch_size": 1},
+    {"batch_size": 3},
+    {"batch_size": 9},
+    {"batch_size": 4, "gradient_accumulation": 4},
+    {"batch_size": 5, "gradient_accumulation": 3},
+]
 
 
-def lenet5_without_statistics() -> nn.Module:
-    torch.manual_seed(0)
-    return LeNet5(channels=(2, 3, 4)).build((1, 28, 28), tiny.NUM_CLASSES)
+@pytest.mark.parametrize("settings", SINGLE_IMAGES, ids=str)
+def test_batch_normalisation_of_a_single_value_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"batch_size: {settings['batch_size']} .*drop_last: true"):
+        trainer(tiny.lenet5(), **settings)
+
+
+def normalised(first: bool) -> nn.Module:
+    """Return a network with batch normalisation of images, which have many values each."""
+    norm = [nn.BatchNorm2d(1)] if first else []
+    return nn.Sequential(*norm, nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, tiny.NUM_CLASSES))
+
+
+@pytest.mark.parametrize("settings", SINGLE_IMAGES, ids=str)
+def test_batch_normalisation_of_a_single_image_with_many_values_is_not(
+    settings: dict[str, Any],
+) -> None:
+    network = normalised(first=True)
+    training = trainer(network, **settings)
+    assert network.get_buffer("0.running_mean").tolist() == [0]
+    assert int(network.get_buffer("0.num_batches_tracked")) == 0
+    assert math.isfinite(training.run_epoch(1)[0])
+
+
+@pytest.mark.parametrize("batch_size", [3, 9])
+def test_without_the_last_batch_the_single_image_is_gone(batch_size: int) -> None:
+    training = trainer(tiny.lenet5(), batch_size=batch_size, drop_last=True)
+    assert math.isfinite(training.run_epoch(1)[0])
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 10), (3, 3), (4, 2), (10, 1)])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_drop_last_leaves_out_what_is_left_of_the_images(
+    batch_size: int, steps: int, parts: int
+) -> None:
+    network, seen, losses = tiny.fc(), list[Tensor](), list[float]()
+    network.register_forward_hook(lambda _, __, logits: seen.append(logits.detach().clone()))
+    settings: dict[str, Any] = {"lr": 1e-30, "optimizer": "sgd", "batch_size": batch_size}
+    settings["gradient_accumulation"] = min(parts, batch_size)
+    training = trainer(network, drop_last=True, **settings)
+    loss, accuracy = training.run_epoch(1, lambda value: losses.append(float(value)))
+    assert len(losses) == training.steps_per_epoch == steps
+    assert len(torch.cat(seen)) == steps * batch_size
+    assert loss == pytest.approx(sum(losses) / steps)
+    hits = accuracy * steps * batch_size
+    assert hits == pytest.approx(round(hits))
+
+
+def test_drop_last_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"^drop_last: leaves no batch at all: batch_size is 11, of"
+    ):
+        trainer(tiny.fc(), batch_size=11, drop_last=True)
+
+
+def test_each_process_draws_its_own_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dist, "all_reduce", lambda _: None)
+    monkeypatch.setattr(dist, "broadcast", lambda *_, **__: None)
+
+    def masks(rank: int, count: int) -> Tensor:
+        """Return what is dropped of the pixels (N, 784) in an epoch."""
+        network, seen = normalised(first=False), list[Tensor]()
+        network[1].register_forward_pre_hook(lambda _, given: (torch.ones_like(given[0]),))  # type: ignore[index]
+        network[1].register_forward_hook(lambda _, __, dropped: seen.append(dropped))  # type: ignore[index]
+        settings = TrainingSettings(batch_size=4, lr=0.01)
+        Trainer(network, tiny.data(8), settings, Processes(rank=rank, count=count)).run_epoch(1)
+        return torch.cat(seen)
+
+    one, first, second = masks(0, 1), masks(0, 2), masks(1, 2)
+    shares = [one.view(2, 2, 2, -1)[:, rank].reshape(4, -1) for rank in (0, 1)]
+    assert torch.equal(first, masks(0, 2))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, shares[0])
+    assert not torch.equal(second, shares[1])
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
@@ -147,7 +253,7 @@ def test_parts_of_a_batch_add_up_to_its_gradients(parts: int, augmentation: dict
     outcomes = []
     for accumulated in (1, parts):
         training = trainer(
-            lenet5_without_statistics(),
+            tiny.lenet5_without_statistics(),
             optimizer="sgd",
             gradient_accumulation=accumulated,
             **augmentation,
@@ -175,7 +281,7 @@ def test_augmentation_changes_what_is_learnt_and_depends_on_seed_and_epoch_alone
 def test_mixed_precision_learns_about_the_same_and_stores_float32() -> None:
     losses = []
     for precision in ("float32", "mixed"):
-        training = trainer(lenet5_without_statistics(), precision=precision, optimizer="sgd")
+        training = trainer(tiny.lenet5_without_statistics(), precision=precision, optimizer="sgd")
         losses.append([training.run_epoch(epoch)[0] for epoch in (1, 2, 3)])
         assert {value.dtype for value in weights(training).values()} == {torch.float32}
     assert losses[0] != losses[1]
