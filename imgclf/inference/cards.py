@@ -52,10 +52,13 @@ class Card:
 
     @property
     def own_scaling(self) -> Scaling:
-        """How the data set scales its images for a network that does not say how it wants them."""
+        """How the data set scales its images for a network that does not say how it wants them.
+
+        A constant channel is divided by 1, as scikit-learn's StandardScaler does.
+        """
         if self.scaling == "unit":
             return Scaling(mean=[0.0] * len(self.mean), std=[1.0] * len(self.std))
-        return Scaling(mean=self.mean, std=self.std)
+        return Scaling(mean=self.mean, std=[std or 1.0 for std in self.std])
 
 
 def assign(chosen: Model, data: object) -> dict[str, Any]:
@@ -117,11 +120,13 @@ def load_training(chosen: Model, card: Card, folder: Path) -> Labelled:
 def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
     """Return the ascending indices of `count` of `labels` (N,), in the proportions of the classes.
 
-    Always the same ones, and those of a smaller count are among them.
+    Each class keeps at least one image if `count` is no less than the number of classes. Always the
+    same ones, and those of a smaller count are among them.
     """
     order = np.random.default_rng(0).permutation(len(labels))
     place = np.empty(len(labels))
     for label in np.unique(labels):
         mine = order[labels[order] == label]
         place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+        place[mine[0]] -= 1  # before all that are the second of their class or a later one
     return np.sort(order[np.argsort(place[order], kind="stable")[:count]])

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 from torchvision import models
 
+from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.inference import weights
 from imgclf.networks import NETWORKS
+from imgclf.networks.alexnets import AlexNet3x3
 from imgclf.networks.backboned import Backboned
 from imgclf.networks.pretrained import Pretrained
 from imgclf.networks.published import published
@@ -112,3 +114,24 @@ def test_published_weights_are_named_after_their_hash(name: str) -> None:
     assert len(found.sha256) >= 8
     assert int(found.sha256, 16)
     assert (len(found.mean), len(found.std)) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"convolutions": [1, 1, bad, 1, 1]} for bad in (0, -1, 65, 1.5)),
+        *({"pooling": [3, bad, 2, 2, 2]} for bad in (-2, 0, 1, 4, 10**6)),
+        {"hidden": 0},
+    ],
+    ids=str,
+)
+def test_impossible_options_of_alexnet_3x3_are_one_line(options: dict[str, object]) -> None:
+    ((key, _),) = options.items()
+    with pytest.raises(UserError, match=rf"^zoo\.m\.{key}\S*: .* is not allowed: ") as caught:
+        settings.read(AlexNet3x3, options, "zoo.m")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("window", [2, 3])
+def test_each_pooling_fits_the_smallest_images(window: int) -> None:
+    assert build("alexnet_3x3", 32, convolutions=(1,) * 5, pooling=(window,) * 5, hidden=1)
