@@ -41,7 +41,7 @@ def main() -> None:
     network = model.build(card.shape, len(card.classes))
     state, scaling = weights.from_bytes(args.initial.read_bytes(), str(args.initial))
     scaling = scaling or card.own_scaling
-    if state:
+    if settings.weights != "none":
         weights.start_from(network, state, str(args.initial))
     network = network.to(device).to(memory_format=torch.channels_last)
 

@@ -6,10 +6,11 @@ and its data set's card.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from imgclf import model
@@ -28,9 +29,13 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 class Scaling:
     """How pixels are seen by a network: as fractions of 255, less `mean`, divided by `std`."""
 
-    mean: list[float]
-    std: list[float]
+    mean: Annotated[list[float], Field(min_length=1)]
+    std: list[Annotated[float, Field(gt=0)]]
     """Both of each channel."""
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean of {len(self.mean)} channels, std of {len(self.std)}")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
