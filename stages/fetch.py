@@ -12,6 +12,7 @@ from pathlib import Path
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json
 from imgclf.datasets import DATASETS
+from imgclf.download import STORE
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     wanted = read_json(args.wanted)
     dataset = DATASETS[wanted.pop("source")]
     with new_folder(args.output) as folder:
-        origins = dataset.fetch(folder, **wanted)
+        origins = dataset.fetch(folder, store=STORE, **wanted)
     for name, origin in origins.items():
         print(f"{name}: from {origin}")
 

@@ -36,11 +36,14 @@ class Dataset:
     parts: Callable[[Path], tuple[Labelled, Labelled]]
     """From the folder of the files to the training and the test part; raises `UserError`."""
 
-    def fetch(self, folder: Path, mirror: str = "") -> Mapping[str, str]:
-        """Put the files into `folder`; return where each is from. `mirror` is tried first."""
-        sources = [Mirror(mirror)] if mirror else []
+    def fetch(self, folder: Path, mirror: str = "", store: Path | None = None) -> Mapping[str, str]:
+        """Put the files into `folder`; return where each is from.
+
+        The `store` of downloads is looked at first, then the `mirror`.
+        """
+        sources = [*([Mirror(mirror)] if mirror else []), *self.sources]
         try:
-            return fetch(self.files, [*sources, *self.sources], folder, gzipped=self.gzipped)
+            return fetch(self.files, sources, folder, gzipped=self.gzipped, store=store)
         except UserError as error:
             raise UserError(
                 f"{error}. Put the files into a folder and set the data set's `mirror` to it"
@@ -55,7 +58,13 @@ class Dataset:
 class ImageFolder:
     """Images of one's own, in a folder for each class; what they are is in their settings."""
 
-    def fetch(self, folder: Path, path: str = "", sha256: str = "") -> Mapping[str, str]:
+    def fetch(
+        self,
+        folder: Path,
+        path: str = "",
+        sha256: str = "",
+        store: Path | None = None,  # noqa: ARG002 - they are on this disk
+    ) -> Mapping[str, str]:
         """Put the images at `path` into `folder`; return where they are from."""
         return {image_folder.ARCHIVE: image_folder.fetch(path, folder, sha256)}
 
