@@ -3,7 +3,6 @@
 Imports no torch: settings are checked long before anything is trained.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,9 +13,10 @@ from pydantic.dataclasses import dataclass
 from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.settings import STRICT
+from imgclf.common.weights_settings import WeightsScaling, check_weights
 from imgclf.networks import NETWORKS, Network
 from imgclf.networks.backboned import Backboned
-from imgclf.networks.pretrained import Pretrained
+from imgclf.networks.published import FILES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 OptimizerName = Literal["adam", "sgd", "rmsprop"]
 LossName = Literal["cross_entropy", "mse", "multi_margin"]
 SchedulerName = Literal["none", "step", "cosine", "one_cycle"]
-_DIGEST = re.compile(r"#sha256=[0-9a-f]{8,64}$")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -70,6 +69,8 @@ class TrainingSettings:
     """The share of images in which a rectangle is painted over."""
     weights: str = "none"
     """`none`, `imagenet`, or a file or an address (with #sha256=...) of a saved state dict."""
+    weights_scaling: WeightsScaling = Field(default_factory=WeightsScaling)
+    """How images are scaled for weights of a file or an address."""
     freeze: Literal["none", "backbone"] = "none"
     """`backbone`: all but the classifier stays as the weights have it."""
     gradient_accumulation: Annotated[int, Field(ge=1)] = 1
@@ -126,16 +127,12 @@ def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSe
 def check_together(model: Model) -> None:
     """Raise `UserError` for the first settings of `model` that contradict each other."""
     where, training = f"zoo.{model.name}", model.training
-    if training.weights == "imagenet" and not isinstance(model.network, Pretrained):
+    if training.weights == "imagenet" and model.network_name not in FILES:
         raise UserError(
             f"{where}.weights: 'imagenet' is not allowed: none are published for network "
             f"{model.network_name!r}; give none, a file or an address"
         )
-    if "://" in training.weights and not _DIGEST.search(training.weights):
-        raise UserError(
-            f"{where}.weights: {training.weights!r} is not allowed: an address must end with "
-            f"#sha256= and the file's SHA-256, or its first 8 digits or more"
-        )
+    check_weights(f"{where}.weights", training.weights)
     if training.gradient_accumulation > training.batch_size:
         raise UserError(
             f"{where}.gradient_accumulation: {training.gradient_accumulation} is not allowed: "
@@ -166,7 +163,8 @@ def _check_frozen(model: Model, where: str) -> None:
 
 def backbone(model: Model) -> Model:
     """Return `model` as far as a frozen backbone's features depend on it."""
-    used = ("weights", "freeze", "image_size", "train_images", "device", "threads")
+    used = ("weights", "weights_scaling", "freeze", "image_size", "train_images")
+    used += ("device", "threads")
     training = TrainingSettings(**{key: getattr(model.training, key) for key in used})
     return replace(model, training=training)
 

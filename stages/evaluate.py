@@ -18,6 +18,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write, write_json
 from imgclf.inference import batches, cards, devices, forward, weights
 from imgclf.inference.losses import LOSSES
+from imgclf.inference.model_fits import scaling_of
 
 MISTAKES = 16
 """How many of the most confident mistakes are kept for the gallery."""
@@ -39,9 +40,8 @@ def main() -> None:
     weights.load_into(network, state, str(args.weights))
     network = network.to(device).to(memory_format=torch.channels_last)
     images, labels = cards.load(card, "test", args.data)
-    test = batches.put(
-        (images, labels), scaling or card.own_scaling, device, model.training.image_size
-    )
+    scaling = scaling_of(model, card, scaling)
+    test = batches.put((images, labels), scaling, device, model.training.image_size)
 
     logits = forward.logits(network, test)
     loss = float(LOSSES[model.training.loss](logits, test.labels))

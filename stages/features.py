@@ -34,11 +34,13 @@ def features(path: Path, data: Path, start: Path) -> bytes:
     import torch
 
     from imgclf.inference import backbone, batches, devices, weights
+    from imgclf.inference.model_fits import scaling_of
 
     model, card = cards.read(path)
     settings = model.training
     device = devices.prepare(settings.device, settings.threads)
     state, scaling = weights.from_bytes(start.read_bytes(), str(start))
+    scaling = scaling_of(model, card, scaling)
     network = model.build(card.shape, len(card.classes))
     weights.start_from(network, state, str(start))
     network = network.to(device).to(memory_format=torch.channels_last)
@@ -48,7 +50,7 @@ def features(path: Path, data: Path, start: Path) -> bytes:
     }
     found = {}
     for part, labelled in parts.items():
-        images = batches.put(labelled, scaling or card.own_scaling, device, settings.image_size)
+        images = batches.put(labelled, scaling, device, settings.image_size)
         found[part] = backbone.features(network, images).cpu()
     return weights.to_bytes(found)
 

@@ -17,6 +17,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import write, write_json
 from imgclf.inference import batches, cards, devices, weights
 from imgclf.inference.batches import Batches
+from imgclf.inference.model_fits import scaling_of
 from imgclf.training import checkpoints, history, processes
 from imgclf.training.environment import environment
 from imgclf.training.progress import Progress
@@ -40,7 +41,7 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     network = model.build(card.shape, len(card.classes))
     state, scaling = weights.from_bytes(args.initial.read_bytes(), str(args.initial))
-    scaling = scaling or card.own_scaling
+    scaling = scaling_of(model, card, scaling)
     if settings.weights != "none":
         weights.start_from(network, state, str(args.initial))
     network = network.to(device).to(memory_format=torch.channels_last)

@@ -1,20 +1,18 @@
 """Fetch the weights that one model starts from, so that they are data: tracked, checked and shared.
 
-Reads the network and which weights it wants, so that no other setting fetches them again. Writes
-them as safetensors, with the scaling that they were trained with where that is known; an empty file
-for `none`, in which case this imports no torch.
+Reads what identifies them, so that no other setting fetches them again, and a file that is replaced
+under its name is another one. Writes them as safetensors, with the scaling that they were trained
+with where that is known; an empty file for `none`, in which case this imports no torch.
 """
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
-from imgclf.common.errors import UserError, exit_code
-from imgclf.common.files import expanded, read_json, write
-from imgclf.download import Mirror, fetch
-from imgclf.inference.cards import Scaling
-from imgclf.networks.published import published
+from imgclf.common.errors import exit_code
+from imgclf.common.files import read_json
+from imgclf.download import STORE
+from imgclf.inference.weights_fetch import fetch_weights
 
 
 def main() -> None:
@@ -24,38 +22,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    wanted = read_json(args.wanted)
-    write(args.output, safetensors(**wanted))
-
-
-def safetensors(network: str, weights: str) -> bytes:
-    """Return the weights called `weights` in params.yaml as the content of a safetensors file."""
-    if weights == "none":
-        from safetensors.numpy import save
-
-        return save({})
-    address, _, digest = weights.partition("#sha256=")
-    scaling = None
-    if weights == "imagenet":
-        found = published(network)
-        address, digest = found.address, found.sha256
-        scaling = Scaling(mean=found.mean, std=found.std)
-    if "://" in address:
-        base, _, file = address.rpartition("/")
-        with tempfile.TemporaryDirectory(prefix="weights-") as scratch:
-            try:
-                fetch({file: digest}, [Mirror(base)], Path(scratch))
-            except UserError as error:
-                raise UserError(f"{error}. Or set `weights` to a file that you have") from None
-            return _converted(Path(scratch) / file, address, scaling)
-    return _converted(expanded(address), address, scaling)
-
-
-def _converted(path: Path, name: str, scaling: Scaling | None) -> bytes:
-    from imgclf.inference.weights import from_any_file, to_bytes
-
-    state, found = from_any_file(path.read_bytes(), name)
-    return to_bytes(state, scaling or found)
+    fetch_weights(read_json(args.wanted), args.output, STORE)
 
 
 if __name__ == "__main__":

@@ -109,17 +109,22 @@ def load_training(chosen: Model, card: Card, folder: Path) -> Labelled:
 
     Raises `UserError` if it wants more than there are, or fewer than there are classes.
     """
+    check_train_images(chosen, card)
     images, labels = load(card, "train", folder)
-    wanted = chosen.training.train_images
-    if not wanted:
+    if not chosen.training.train_images:
         return images, labels
-    if not len(card.classes) <= wanted <= len(labels):
+    kept = stratified(labels, chosen.training.train_images)
+    return images[kept], labels[kept]
+
+
+def check_train_images(chosen: Model, card: Card) -> None:
+    """Raise `UserError` if `chosen` wants more images than there are, or fewer than classes."""
+    wanted, count = chosen.training.train_images, card.images["train"]
+    if wanted and not len(card.classes) <= wanted <= count:
         raise UserError(
-            f"train_images: {wanted} is not allowed: {card.dataset} has {len(labels)} training "
+            f"train_images: {wanted} is not allowed: {card.dataset} has {count} training "
             f"images of {len(card.classes)} classes; 0 takes all"
         )
-    kept = stratified(labels, wanted)
-    return images[kept], labels[kept]
 
 
 def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:

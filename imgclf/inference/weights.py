@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.inference.cards import Scaling
+from imgclf.inference.weights_source import TORCH, is_safetensors, scaling_in
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
@@ -60,9 +60,7 @@ def from_any_file(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling
     with anything else than finite, dense numbers.
     """
     scaling = None
-    # torch's formats: a zip, and before 1.6 a pickle. A safetensors file, which is its header's
-    # length in eight bytes and then JSON, can begin with the same bytes.
-    if content.startswith((b"PK", b"\x80")) and content[8:9] != b"{":
+    if content.startswith(TORCH) and not is_safetensors(content):
         found = _unpickled(content, name)
     else:
         found, scaling = from_bytes(content, name)
@@ -120,21 +118,6 @@ def _problem(tensor: Tensor, num_bytes: int) -> str:
     if tensor.dtype in FLOATS and not tensor.to(torch.float32).isfinite().all():
         return "has a value that is NaN or infinite as a 32-bit float"
     return ""
-
-
-def scaling_in(header: bytes, name: str) -> Scaling | None:
-    """Return the scaling in the JSON `header` of a safetensors file called `name`, if it has one.
-
-    Raises `UserError` if that is not a mean and a standard deviation of each channel.
-    """
-    text = (json.loads(header).get("__metadata__") or {}).get("scaling")
-    if text is None:
-        return None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise UserError(f"{name}: metadata scaling: {text[:80]!r} is not JSON") from None
-    return settings.read(Scaling, values, f"{name}: metadata scaling")
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class FC:
     """Flatten, Linear, ReLU, Linear; Xavier-uniform weights on both linear layers."""
+
+    smallest: ClassVar[int] = 1
+    image_channels: ClassVar[tuple[int, ...]] = ()
 
     hidden: Annotated[int, Field(ge=1, le=2**16)] = 512
     """Width of the hidden layer."""

@@ -109,7 +109,9 @@ def test_grey_images_are_seen_as_three_equal_colours() -> None:
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_published_weights_are_named_after_their_hash(name: str) -> None:
     found = published(name)
-    assert found.address.startswith("https://")
+    theirs = models.get_model_weights(name).IMAGENET1K_V1
+    assert found.address == theirs.url
+    assert (found.mean, found.std) == (theirs.transforms().mean, theirs.transforms().std)
     assert found.address.endswith(f"-{found.sha256}.pth")
     assert len(found.sha256) >= 8
     assert int(found.sha256, 16)
