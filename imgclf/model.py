@@ -163,8 +163,8 @@ def _check_frozen(model: Model, where: str) -> None:
 
 def backbone(model: Model) -> Model:
     """Return `model` as far as a frozen backbone's features depend on it."""
-    used = ("weights", "weights_scaling", "freeze", "image_size", "train_images")
-    used += ("device", "threads")
+    of_images = ("image_size", "train_images", "device", "threads")
+    used = ("weights", "weights_scaling", "freeze", *of_images)
     training = TrainingSettings(**{key: getattr(model.training, key) for key in used})
     return replace(model, training=training)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from imgclf.common.errors import UserError
 from imgclf.inference import weights
 from imgclf.inference.cards import Scaling
+from imgclf.inference.weights_source import scaling_in
 
 
 def network(seed: int, width: int = 3) -> nn.Module:
@@ -230,7 +231,7 @@ def test_malformed_metadata_are_one_line(text: str, fragment: str) -> None:
 
 
 def test_a_header_without_metadata_has_no_scaling() -> None:
-    assert weights.scaling_in(b'{"__metadata__": null}', "x") is None
+    assert scaling_in(b'{"__metadata__": null}', "x") is None
 
 
 @pytest.mark.parametrize("kind", [torch.int64, torch.bool])
