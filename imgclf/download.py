@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import importlib.resources
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import pooch
 import requests
 
 from imgclf.common.errors import UserError
-from imgclf.common.files import expanded
+from imgclf.common.files import expanded, sha256
 
 CONNECT_SECONDS = 3.05
 """How long a host may take to answer; just above a multiple of TCP's 3-second retransmission."""
@@ -26,6 +27,9 @@ READ_SECONDS = 10
 """How long a host may send nothing."""
 RETRIES = 1
 """A dead host must cost seconds, not minutes."""
+STORE = Path(".downloads")
+"""Where the stages keep what they download, in the project's root; it can be deleted any time."""
+DIGEST = "[0-9a-f]{64}"
 CHUNK = 2**20
 """Bytes in memory at a time: files may be larger than it."""
 
@@ -43,12 +47,17 @@ class Mirror:
     def __str__(self) -> str:
         return self.base
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the files are on this disk already."""
+        return "://" not in self.base
+
     def get(self, name: str, suffix: str, scratch: Path) -> Path:
         """Return the path of file `name`, downloaded into `scratch` if it is not on this disk.
 
         It has the `suffix` behind an address; in a folder, either.
         """
-        if "://" not in self.base:
+        if self.is_folder:
             folder = expanded(self.base)
             names = [f"{name}{suffix}", name] if suffix else [name]
             for path in (folder / each for each in names):
@@ -136,14 +145,21 @@ Source = Mirror | DebianPackage | PythonPackage
 
 
 def fetch(
-    files: Mapping[str, str], sources: Iterable[Source], folder: Path, *, gzipped: bool = False
+    files: Mapping[str, str],
+    sources: Iterable[Source],
+    folder: Path,
+    *,
+    gzipped: bool = False,
+    store: Path | None = None,
 ) -> dict[str, str]:
     """Put `files` (name to SHA-256, or its first 8 or more digits) into `folder`.
 
     With `gzipped`, sources hold each file as NAME.gz; it is decompressed, and the hash is that of
-    the decompressed bytes. The sources are tried in order; one that fails for a file is not asked
-    for the rest. Returns which source each file came from. Raises `UserError`, naming each source
-    with its reason, if a file is in none of them; such a file is not in `folder` then.
+    the decompressed bytes. What is in the `store`, a folder of files named by their SHA-256, is
+    taken from there, and what an address or a package gives is put there. The sources are tried in
+    order; one that fails for a file is not asked for the rest. Returns which source each file came
+    from. Raises `UserError`, naming each source with its reason, if a file is in none of them; such
+    a file is not in `folder` then.
     """
     for name, digest in files.items():
         if not re.fullmatch("[0-9a-f]{8,64}", digest):
@@ -151,14 +167,18 @@ def fetch(
                 f"{name}: SHA-256 {digest!r} is not allowed: should be its 64 hexadecimal digits, "
                 f"or the first 8 or more, in lower case"
             )
-    origins: dict[str, str] = {}
+    origins = _from_store(files, folder, store) if store else {}
+    if origins.keys() == files.keys():
+        return origins
     reasons = []
     for source in sources:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.resolve()) as scratch:
             try:
                 for name in [name for name in files if name not in origins]:
                     path = source.get(name, ".gz" if gzipped else "", Path(scratch))
-                    _put(path, folder / name, files[name], gzipped)
+                    digest = _put(path, folder / name, files[name], gzipped)
+                    if store and not (isinstance(source, Mirror) and source.is_folder):
+                        _keep(folder / name, store / digest)
                     origins[name] = str(source)
             except SourceError as error:
                 (folder / name).unlink(missing_ok=True)
@@ -170,8 +190,37 @@ def fetch(
     raise UserError(f"no source has {missing}. Tried: " + "; ".join(reasons))
 
 
-def _put(path: Path, target: Path, digest: str, gzipped: bool) -> None:
-    """Copy a file, decompressed if it is `gzipped`, and check the hash of what was written."""
+def _from_store(files: Mapping[str, str], folder: Path, store: Path) -> dict[str, str]:
+    """Copy those of `files` that are in the store into `folder`; delete damaged ones there."""
+    origins = {}
+    for name, digest in files.items():
+        found = [path for path in store.glob(f"{digest}*") if re.fullmatch(DIGEST, path.name)]
+        for path in found:
+            if sha256(path) != path.name:
+                path.unlink()
+        whole = [path for path in found if path.exists()]
+        if len(whole) == 1:  # of a few leading digits, there may be more
+            shutil.copyfile(whole[0], folder / name)
+            origins[name] = str(store)
+    return origins
+
+
+def _keep(path: Path, stored: Path) -> None:
+    """Copy a file into the store in one step. A link would be changed with the file itself."""
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    temporary = stored.with_name(f".{stored.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(path, temporary)
+        temporary.replace(stored)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _put(path: Path, target: Path, digest: str, gzipped: bool) -> str:
+    """Copy a file, decompressed if it is `gzipped`, and check the hash of what was written.
+
+    Returns the whole hash.
+    """
     whole = hashlib.sha256()
     try:
         with path.open("rb") as stored, target.open("wb") as file:
@@ -187,6 +236,7 @@ def _put(path: Path, target: Path, digest: str, gzipped: bool) -> None:
     found = whole.hexdigest()
     if not found.startswith(digest):
         raise SourceError(f"{target.name} has SHA-256 {found[:12]}..., not {digest[:12]}...")
+    return found
 
 
 def _reason(error: requests.RequestException) -> str:

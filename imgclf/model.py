@@ -3,7 +3,6 @@
 Imports no torch: settings are checked long before anything is trained.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +15,7 @@ from imgclf.common.device_errors import in_one_line
 from imgclf.common.errors import UserError
 from imgclf.common.registry import one_of
 from imgclf.common.settings import STRICT
+from imgclf.common.weights_settings import WeightsScaling, check_weights
 from imgclf.inference.losses import LOSSES
 from imgclf.networks import NETWORKS
 from imgclf.networks.network import Network
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 OptimizerName = Annotated[str, BeforeValidator(one_of(OPTIMIZERS))]
 LossName = Annotated[str, BeforeValidator(one_of(LOSSES))]
 SchedulerName = Annotated[str, BeforeValidator(one_of(SCHEDULERS))]
-_DIGEST = re.compile(r"#sha256=[0-9a-f]{8,64}$")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -73,7 +72,9 @@ class TrainingSettings:
     erase: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The share of images in which a rectangle is painted over."""
     weights: str = "none"
-    """`none`, `imagenet`, or a file or an address (with #sha256=...) of a saved state dict."""
+    """`none`, `imagenet`, or a file or an address of a state dict, ending with its #sha256=..."""
+    weights_scaling: WeightsScaling = Field(default_factory=WeightsScaling)
+    """How images are scaled for weights of a file or an address."""
     freeze: Literal["none", "backbone"] = "none"
     """`backbone`: all but the classifier stays as the weights have it."""
     gradient_accumulation: Annotated[int, Field(ge=1)] = 1
@@ -143,11 +144,7 @@ def check_together(model: Model) -> None:
             f"{where}.weights: 'imagenet' is not allowed: none are published for network "
             f"{model.network_name!r}; give none, a file or an address"
         )
-    if "://" in training.weights and not _DIGEST.search(training.weights):
-        raise UserError(
-            f"{where}.weights: {training.weights!r} is not allowed: an address must end with "
-            f"#sha256= and the file's SHA-256, or its first 8 digits or more"
-        )
+    check_weights(f"{where}.weights", training.weights)
     if training.gradient_accumulation > training.batch_size:
         raise UserError(
             f"{where}.gradient_accumulation: {training.gradient_accumulation} is not allowed: "
@@ -178,7 +175,8 @@ def _check_frozen(model: Model, where: str) -> None:
 
 def backbone(model: Model) -> Model:
     """Return `model` as far as a frozen backbone's features depend on it."""
-    used = ("weights", "freeze", "image_size", "train_images", "device", "threads", "deterministic")
+    of_images = ("image_size", "train_images", "device", "threads", "deterministic")
+    used = ("weights", "weights_scaling", "freeze", *of_images)
     training = TrainingSettings(**{key: getattr(model.training, key) for key in used})
     return replace(model, training=training)
 
@@ -195,12 +193,20 @@ def identity(model: Model, data: Mapping[str, object], launcher: str) -> dict[st
     So a new setting whose default changes nothing makes no result another one.
     """
     network, training = settings.chosen(model.network), settings.chosen(model.training)
+    if "weights" in training:
+        training["weights"] = weights_identity(model)
     return {
         "network": {"name": model.network_name} | network,
         "training": training,
         "data": dict(data),
         "launcher": launcher,
     }
+
+
+def weights_identity(model: Model) -> str:
+    """Return which bytes a model starts from, wherever they are."""
+    weights = model.training.weights
+    return f"imagenet {model.network_name}" if weights == "imagenet" else weights.partition("#")[2]
 
 
 def of_settings(name: str, described: Mapping[str, Any]) -> Model:

@@ -17,6 +17,7 @@ from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write, write_json
 from imgclf.inference import batches, cards, devices, forward, weights
 from imgclf.inference.losses import LOSSES
+from imgclf.inference.model_fits import scaling_of
 from imgclf.training import records
 
 MISTAKES = 16
@@ -42,7 +43,8 @@ def main() -> None:
     weights.load_into(network, state, str(args.weights))
     network = devices.place(network, device)
     images, labels = cards.load(card, "test", args.data)
-    test = batches.put((images, labels), scaling or card.own_scaling, device, settings.image_size)
+    scaling = scaling_of(model, card, scaling)
+    test = batches.put((images, labels), scaling, device, settings.image_size)
 
     logits, loss = forward.finite_logits(network, test, LOSSES[settings.loss], str(args.weights))
     probabilities = logits.softmax(dim=1).cpu().numpy()

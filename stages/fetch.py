@@ -14,6 +14,7 @@ from imgclf import params
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder
 from imgclf.datasets import DATASETS
+from imgclf.download import STORE
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     place = ("mirror", "path", "sha256")
     where = {key: value for key, value in vars(wanted).items() if key in place}
     with new_folder(args.output) as folder:
-        origins = DATASETS[wanted.source].fetch(folder, **where)
+        origins = DATASETS[wanted.source].fetch(folder, store=STORE, **where)
     for name, origin in origins.items():
         print(f"{name}: from {origin}")
 

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from imgclf.common.errors import exit_code
-from imgclf.common.files import new_folder, read_json, write, write_json
-from imgclf.inference import initial
+from imgclf.common.files import new_folder, read_json, write_json
+from imgclf.download import STORE
+from imgclf.inference.weights_fetch import fetch_weights
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     wanted = read_json(args.wanted)
     with new_folder(args.output) as folder:
         for name, which in wanted.items():
-            write(folder / f"{name}.safetensors", initial.fetched(**which))
+            fetch_weights(which, folder / f"{name}.safetensors", STORE)
         write_json(folder / "wanted.json", wanted)  # DVC keeps no empty folder
 
 

@@ -39,7 +39,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, source: dict[str, torch.Te
         environment.setenv("NO_PROXY", "*")
         site.answers["/w.pth"] = send(buffer.getvalue())
         weights = f"{site.url}/w.pth#sha256={hashlib.sha256(buffer.getvalue()).hexdigest()}"
-        zoo = {"tuned": TUNED | {"weights": weights}, "frozen": FROZEN | {"weights": weights}}
+        start = {"weights": weights, "weights_scaling": {"source": "data"}}
+        zoo = {"tuned": TUNED | start, "frozen": FROZEN | start}
         edit_params(folder, {"datasets": ["digits"], "models": list(zoo), "zoo": zoo, "epochs": 2})
         run(folder, "dvc", "repro", "train")
     return folder

@@ -35,11 +35,14 @@ class Dataset:
     parts: Callable[[Path], tuple[Labelled, Labelled]]
     """From the folder of the files to the training and the test part; raises `UserError`."""
 
-    def fetch(self, folder: Path, mirror: str = "") -> Mapping[str, str]:
-        """Put the files into `folder`; return where each is from. `mirror` is tried first."""
-        sources = [Mirror(mirror)] if mirror else []
+    def fetch(self, folder: Path, mirror: str = "", store: Path | None = None) -> Mapping[str, str]:
+        """Put the files into `folder`; return where each is from.
+
+        The `store` of downloads is looked at first, then the `mirror`.
+        """
+        sources = [*([Mirror(mirror)] if mirror else []), *self.sources]
         try:
-            return fetch(self.files, [*sources, *self.sources], folder, gzipped=self.gzipped)
+            return fetch(self.files, sources, folder, gzipped=self.gzipped, store=store)
         except UserError as error:
             raise UserError(
                 f"{error}. Put the files into a folder and set the data set's `mirror` to it"

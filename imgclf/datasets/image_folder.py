@@ -173,7 +173,13 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
 class ImageFolder:
     """Images in a folder for each class; what they are is in their settings."""
 
-    def fetch(self, folder: Path, path: str = "", sha256: str = "") -> Mapping[str, str]:
+    def fetch(
+        self,
+        folder: Path,
+        path: str = "",
+        sha256: str = "",
+        store: Path | None = None,  # noqa: ARG002 - they are on this disk
+    ) -> Mapping[str, str]:
         """Put the images at `path` into `folder`; return where they are from."""
         return {ARCHIVE: fetch(path, folder, sha256)}
 

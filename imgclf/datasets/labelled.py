@@ -74,8 +74,8 @@ def pixel_statistics(
 ) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of each channel of images (N, C, H, W), in [0, 1].
 
-    Those of the images at `indices`, computed from how often each of the 256 values occurs: exact,
-    and without a copy of all images as floats.
+    Those of the images at `indices`, computed from how often each of the 256 values occurs, without
+    a copy of all images as floats. A constant channel has its value and exactly 0.
     """
     counts = np.zeros((images.shape[1], 256))
     for chunk in _chunks(images, indices):
@@ -84,6 +84,10 @@ def pixel_statistics(
     values = np.arange(256) / 255
     means, stds = [], []
     for weights in counts:
+        if np.count_nonzero(weights) == 1:  # rounding would leave a deviation of about 1e-17
+            means.append(float(values[weights.argmax()]))
+            stds.append(0.0)
+            continue
         mean = np.average(values, weights=weights)
         means.append(float(mean))
         stds.append(float(np.sqrt(np.average((values - mean) ** 2, weights=weights))))

@@ -36,6 +36,11 @@ class Batches:
         return len(self.labels)
 
     @property
+    def unit_scaled(self) -> bool:
+        """Whether a network sees pixels in [0, 1]; False for features."""
+        return bool(len(self.offset)) and not self.offset.any()
+
+    @property
     def pixels(self) -> int:
         """How many pixels an image has when a network sees it."""
         if self.rows is None or self.columns is None:
@@ -50,12 +55,13 @@ class Batches:
         # Resizing is linear, so columns and rows are two matrix products, here with channels last
         # from beginning to end: the fastest way by far, and equal to interpolate but for rounding.
         n, channels, height, width = images.shape
-        size = len(self.rows)
+        # Sizes are given, never -1: torch cannot infer one for a batch of no images.
+        size, new_width = len(self.rows), self.columns.shape[1] // channels
         small = images.to(torch.float32, memory_format=torch.channels_last)
         small = small.mul_(self.factor).add_(self.offset).permute(0, 2, 3, 1)
         wide = small.reshape(n * height, width * channels) @ self.columns
-        large = torch.bmm(self.rows.expand(n, -1, -1), wide.view(n, height, -1))
-        return large.view(n, size, -1, channels).permute(0, 3, 1, 2)
+        large = torch.bmm(self.rows.expand(n, -1, -1), wide.view(n, height, new_width * channels))
+        return large.view(n, size, new_width, channels).permute(0, 3, 1, 2)
 
     def select(
         self, indices: Tensor, augmentation: Augmentation | None = None

@@ -6,10 +6,11 @@ code and the versions of packages. What is read by way of a card is refused if i
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from imgclf import model
@@ -32,9 +33,13 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 class Scaling:
     """How pixels are seen by a network: as fractions of 255, less `mean`, divided by `std`."""
 
-    mean: list[float]
-    std: list[float]
+    mean: Annotated[list[float], Field(min_length=1)]
+    std: list[Annotated[float, Field(gt=0)]]
     """Both of each channel."""
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean of {len(self.mean)} channels, std of {len(self.std)}")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,10 +61,13 @@ class Card:
 
     @property
     def own_scaling(self) -> Scaling:
-        """How the data set scales its images for a network that does not say how it wants them."""
+        """How the data set scales its images for a network that does not say how it wants them.
+
+        A constant channel is divided by 1, as scikit-learn's StandardScaler does.
+        """
         if self.scaling == "unit":
             return Scaling(mean=[0.0] * len(self.mean), std=[1.0] * len(self.std))
-        return Scaling(mean=self.mean, std=self.std)
+        return Scaling(mean=self.mean, std=[std or 1.0 for std in self.std])
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -193,27 +201,34 @@ def load_training(chosen: Model, card: Card, folder: Path) -> Labelled:
 
     Raises `UserError` if it wants more than there are, or fewer than there are classes.
     """
+    check_train_images(chosen, card)
     images, labels = load(card, "train", folder)
-    wanted = chosen.training.train_images
-    if not wanted:
+    if not chosen.training.train_images:
         return images, labels
-    if not len(card.classes) <= wanted <= len(labels):
+    kept = stratified(labels, chosen.training.train_images)
+    return images[kept], labels[kept]
+
+
+def check_train_images(chosen: Model, card: Card) -> None:
+    """Raise `UserError` if `chosen` wants more images than there are, or fewer than classes."""
+    wanted, count = chosen.training.train_images, card.images["train"]
+    if wanted and not len(card.classes) <= wanted <= count:
         raise UserError(
-            f"train_images: {wanted} is not allowed: {card.dataset} has {len(labels)} training "
+            f"train_images: {wanted} is not allowed: {card.dataset} has {count} training "
             f"images of {len(card.classes)} classes; 0 takes all"
         )
-    kept = stratified(labels, wanted)
-    return images[kept], labels[kept]
 
 
 def stratified(labels: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
     """Return the ascending indices of `count` of `labels` (N,), in the proportions of the classes.
 
-    Always the same ones, and those of a smaller count are among them.
+    Each class keeps at least one image if `count` is no less than the number of classes. Always the
+    same ones, and those of a smaller count are among them.
     """
     order = np.random.default_rng(0).permutation(len(labels))
     place = np.empty(len(labels))
     for label in np.unique(labels):
         mine = order[labels[order] == label]
         place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+        place[mine[0]] -= 1  # before all that are the second of their class or a later one
     return np.sort(order[np.argsort(place[order], kind="stable")[:count]])

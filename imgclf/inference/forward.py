@@ -16,7 +16,6 @@ PIXELS = 2_000_000
 """At a time, of larger images: those of 224x224 are 39 at a time."""
 
 
-@torch.inference_mode()
 def logits(network: nn.Module, data: Batches) -> Tensor:
     """Return the network's logits (N, K) for all of `data`, in evaluation mode.
 
@@ -24,11 +23,21 @@ def logits(network: nn.Module, data: Batches) -> Tensor:
     """
     network.eval()
     size = min(BATCH_SIZE, max(1, PIXELS // data.pixels))
-    with in_one_line(
+    advice = (
         f"{size} images of {data.pixels:,} pixels at a time do not fit: lower image_size or "
         f"train_images, or set device: cpu"
-    ):
-        return torch.cat([network(data.prepared(images)) for images in data.images.split(size)])
+    )
+    outputs, start = torch.empty(0), 0
+    for images in data.images.split(size):
+        with in_one_line(advice), torch.inference_mode():
+            batch = network(data.prepared(images))
+        if not start:
+            # Made outside of inference mode, so that a classifier can be trained on it as it is.
+            # Concatenating would hold all outputs twice: features can be gigabytes.
+            outputs = batch.new_empty((len(data), *batch.shape[1:]))
+        outputs[start : start + len(batch)] = batch
+        start += len(batch)
+    return outputs
 
 
 def score(network: nn.Module, data: Batches, loss: Loss) -> tuple[float, float]:

@@ -24,6 +24,9 @@ VGG = (64, 128, 256, 512, 512)
 """Output channels of the five blocks, those of Simonyan and Zisserman, "Very deep convolutional
 networks for large-scale image recognition", 2014, https://arxiv.org/abs/1409.1556."""
 
+Count = Annotated[int, Field(ge=1, le=64)]
+Window = Annotated[int, Field(ge=2, le=3)]
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AlexNetLRN(Network):
@@ -69,12 +72,13 @@ class AlexNet3x3(Network):
     smallest: ClassVar[int] = 32
     """Each of the five blocks halves height and width."""
 
-    convolutions: tuple[int, int, int, int, int] = (2, 2, 2, 2, 2)
+    convolutions: tuple[Count, Count, Count, Count, Count] = (2, 2, 2, 2, 2)
     """How many each block has."""
     batchnorm: bool = False
     """Batch normalisation between each convolution and its ReLU."""
-    pooling: tuple[int, int, int, int, int] = (3, 2, 2, 2, 2)
-    """Height and width of the max pooling after each block, in steps of 2."""
+    pooling: tuple[Window, Window, Window, Window, Window] = (3, 2, 2, 2, 2)
+    """Height and width of the max pooling after each block, in steps of 2. A larger window than 3
+    would not fit the last blocks of a 32x32 image."""
     hidden: Annotated[int, Field(ge=1, le=2**16)] = 2304
     """Width of the two hidden linear layers."""
 

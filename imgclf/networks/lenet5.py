@@ -7,7 +7,7 @@ output as usually taught.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -26,6 +26,9 @@ Channels = Annotated[int, Field(ge=1, le=2**12)]
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LeNet5(Network):
     """Three 5x5 convolutions and two linear layers; Xavier-uniform weights on the linear ones."""
+
+    smallest: ClassVar[int] = 28
+    """The third convolution needs 5x5 inputs."""
 
     activation: Literal["tanh", "relu", "leaky_relu"] = "tanh"
     """Follows each convolution and the first linear layer."""
@@ -48,7 +51,7 @@ class LeNet5(Network):
         from imgclf.networks.layers import Conv2d, ConvTanhAvgPool2d, TanhAvgPool2d
         from imgclf.networks.tanh_lenet5 import TanhLeNet5
 
-        if min(shape[1:]) < 28:
+        if min(shape[1:]) < self.smallest:
             raise UserError(
                 f"network lenet5 needs images of at least 28x28 pixels, got {shape[1]}x{shape[2]}"
             )

@@ -26,6 +26,11 @@ class Network:
     """Whether its last part is called `classifier` and sees (N, D) features of all before it, the
     backbone, which `freeze: backbone` leaves as it is."""
 
+    smallest: ClassVar[int] = 1
+    """The least height and width of its images."""
+    image_channels: ClassVar[tuple[int, ...]] = ()
+    """How many its images may have, where not any number is. Grey ones are repeated."""
+
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
         """Return the network for images of `shape` (C, H, W): (N, C, H, W) to (N, num_classes).
 

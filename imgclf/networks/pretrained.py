@@ -29,6 +29,7 @@ class Pretrained(Network):
     """Its name in torchvision.models, by which it has published weights as well."""
     smallest: ClassVar[int] = 32
     """The least height and width of its images; the layers halve them five times."""
+    image_channels: ClassVar[tuple[int, ...]] = (1, 3)
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
         """Return the network for images of `shape` (C, H, W): (N, C, H, W) to (N, num_classes).
@@ -40,7 +41,7 @@ class Pretrained(Network):
         from torchvision import models
 
         channels, height, width = shape
-        if channels not in (1, 3) or min(height, width) < self.smallest:
+        if channels not in self.image_channels or min(height, width) < self.smallest:
             raise UserError(
                 f"network {self.builder} needs images of 1 or 3 channels and at least "
                 f"{self.smallest}x{self.smallest} pixels, got {channels} of {height}x{width}: see "

@@ -11,6 +11,7 @@ from imgclf.common.files import write
 from imgclf.inference import backbone, batches, cards, devices, weights
 from imgclf.inference.batches import Batches
 from imgclf.inference.cards import Labelled, ModelCard, Scaling
+from imgclf.inference.model_fits import scaling_of
 from imgclf.provenance.code import digest
 from imgclf.training.processes import Processes
 from imgclf.training.run import Run
@@ -44,11 +45,12 @@ def begin(
     settings = card.model.training
     torch.manual_seed(settings.seed)
     network = card.model.build(card.data.shape, len(card.data.classes))
-    scaling = card.data.own_scaling
+    in_weights = None
     if card.start:
-        state, own = weights.from_bytes(cards.initial_weights(card, initial), card.start.file)
+        content = cards.initial_weights(card, initial)
+        state, in_weights = weights.from_bytes(content, card.start.file)
         weights.start_from(network, state, card.start.file)
-        scaling = own or scaling
+    scaling = scaling_of(card.model, card.data, in_weights)
     network = devices.place(network, device)
     labelled = {
         "train": cards.load_training(card.model, card.data, data),

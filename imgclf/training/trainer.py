@@ -193,9 +193,11 @@ class Trainer:
 
     def diverged(self, what: str, epoch: int, step: int) -> UserError:
         """Return the error that `what` happened, and what may help."""
+        advice = f"a lower lr (now {self.settings.lr:g}), another optimizer or loss"
+        if self.data.unit_scaled:
+            advice += ", or scaling: standard"
         return UserError(
-            f"{what} in epoch {epoch}, step {step} of {self.steps_per_epoch}: try a lower lr (now "
-            f"{self.settings.lr:g}), another optimizer or loss, or scaling: standard"
+            f"{what} in epoch {epoch}, step {step} of {self.steps_per_epoch}: try {advice}"
         )
 
     def _batches(self, order: Tensor, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:

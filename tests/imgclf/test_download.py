@@ -362,3 +362,77 @@ def test_a_debian_package_without_the_file_is_no_source(
     output = imitate(tmp_path, DOWNLOAD, monkeypatch)
     with pytest.raises(UserError, match=r"Debian package set: has no usr/lib/images\.gz"):
         fetch_gzipped(FILES, [DebianPackage("set", "usr/lib")], output)
+
+
+NOBODY: list[Source] = [Mirror("/nowhere")]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Two folders to fetch into, and a place for a store."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "first", tmp_path / "second", tmp_path / "deep/store"
+
+
+@pytest.mark.parametrize("digits", [64, 8])
+def test_a_second_fetch_needs_no_source(
+    digits: int, folders: tuple[Path, Path, Path], site: Site
+) -> None:
+    first, second, store = folders
+    wanted = {name: digest[:digits] for name, digest in FILES.items()}
+    fetch_gzipped(wanted, [offer(site, "good", GOOD)], first, store=store)
+    assert contents(store) == {FILES[name]: content for name, content in CONTENTS.items()}
+    assert fetch_gzipped(wanted, NOBODY, second, store=store) == dict.fromkeys(FILES, str(store))
+    assert contents(second) == CONTENTS
+    (second / "images").write_bytes(b"edited")
+    assert (store / FILES["images"]).read_bytes() == CONTENTS["images"]
+
+
+@pytest.mark.parametrize("digits", [64, 8])
+def test_a_damaged_stored_file_is_replaced(
+    digits: int, folders: tuple[Path, Path, Path], site: Site
+) -> None:
+    first, second, store = folders
+    wanted = {"images": FILES["images"][:digits]}
+    mirror = offer(site, "good", GOOD)
+    fetch_gzipped(wanted, [mirror], first, store=store)
+    (store / FILES["images"]).write_bytes(CONTENTS["images"][:-1])
+    assert fetch_gzipped(wanted, [mirror], second, store=store) == {"images": mirror.base}
+    assert contents(second) == {"images": CONTENTS["images"]}
+    assert contents(store) == {FILES["images"]: CONTENTS["images"]}
+
+
+def test_what_is_not_stored_comes_from_a_source(
+    folders: tuple[Path, Path, Path], site: Site
+) -> None:
+    first, second, store = folders
+    mirror = offer(site, "good", GOOD)
+    fetch_gzipped({"images": FILES["images"]}, [mirror], first, store=store)
+    origins = fetch_gzipped(FILES, [mirror], second, store=store)
+    assert origins == {"images": str(store), "labels": mirror.base}
+    assert site.asked.count("/good/images.gz") == 1
+
+
+def test_files_of_a_folder_are_not_stored(folders: tuple[Path, Path, Path]) -> None:
+    first, second, store = folders
+    (first / "labels").write_bytes(CONTENTS["labels"])
+    fetch({"labels": FILES["labels"]}, [Mirror(str(first))], second, store=store)
+    assert not store.exists()
+
+
+def test_digits_of_two_stored_files_choose_neither(folders: tuple[Path, Path, Path]) -> None:
+    first, second, store = folders
+    store.mkdir(parents=True)
+    seen: dict[str, int] = {}
+    for number in range(10**6):  # two numbers whose hashes begin with the same 8 digits
+        digits = hashlib.sha256(b"%d" % number).hexdigest()[:8]
+        if digits in seen:
+            break
+        seen[digits] = number
+    for content in (b"%d" % number, b"%d" % seen[digits]):
+        (store / hashlib.sha256(content).hexdigest()).write_bytes(content)
+    with pytest.raises(UserError, match="no source has one"):
+        fetch({"one": digits}, NOBODY, second, store=store)
+    whole = hashlib.sha256(b"%d" % number).hexdigest()
+    assert fetch({"one": whole}, NOBODY, first, store=store) == {"one": str(store)}

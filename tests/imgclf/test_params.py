@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ lr: 1e-3
 epochs: 5
 momentum: 0.5
 scheduler: {name: step, step_size: 7, gamma: 0.5}
+weights_scaling: {}
 data:
   digits: {validation_images: 100}
   fashion_mnist: {validation_images: 5000, scaling: standard}
@@ -236,6 +238,45 @@ BAD: list[tuple[str, object, list[str]]] = [
         "https://a.org/w.pth#sha256=12",
         ["zoo.small.weights: 'https://a.org/w.pth#sha256=12", "8 digits or more"],
     ),
+    (
+        "weights",
+        "https://a.org/#sha256=12345678",
+        ["zoo.small.weights: 'https://a.org/#", "a file"],
+    ),
+    (
+        "weights",
+        "ftp://a.org/w#sha256=12345678",
+        ["zoo.small.weights: 'ftp://a.org/w#", "https://"],
+    ),
+    ("weights", "w.pth#sha256=1234", ["zoo.small.weights: 'w.pth#sha256=1234'", "8 digits"]),
+    ("weights", "", ["zoo.small.weights: ''", "give none, imagenet, a file or an address"]),
+    ("weights", "#sha256=12345678", ["zoo.small.weights: '#sha256", "give none, imagenet"]),
+    ("weights", "a\nb.pth", ["zoo.small.weights: 'a\\nb.pth'", "give none, imagenet"]),
+    *(
+        ("weights", path, [f"zoo.small.weights: {path!r}", f"{folder}/ holds", "copy the file"])
+        for folder, path in (
+            ("models", "models/lenet5.safetensors"),
+            ("models", "./imgclf/../models/lenet5.safetensors#sha256=12345678"),
+            ("data", str(Path("data/weights/m.safetensors").resolve())),
+            ("metrics", "metrics/w.pth"),
+            ("plots", "plots"),
+        )
+    ),
+    ("weights_scaling", "data", ["weights_scaling: 'data'", "mapping"]),
+    (
+        "weights_scaling.source",
+        "imagenet",
+        ["weights_scaling.source: 'imagenet'", "'file' or 'data'"],
+    ),
+    ("weights_scaling.mean", 0.5, ["weights_scaling.mean: 0.5"]),
+    ("weights_scaling.mean", [0.5], ["weights_scaling: ", "mean of 1 channels, std of 0"]),
+    ("weights_scaling", {"mean": [1], "std": [0]}, ["weights_scaling.std.0: 0", "greater than 0"]),
+    ("weights_scaling.means", [0.5], ["weights_scaling: 'means'", "mean 'mean'?"]),
+    (
+        "weights_scaling",
+        {"mean": [1], "std": [1], "source": "data"},
+        ["weights_scaling: ", "no place for mean and std"],
+    ),
     ("learning_rate", 1, ["parameters: 'learning_rate'", "Allowed: ", "lr", "zoo"]),
     ("batchsize", 1, ["parameters: 'batchsize'", "mean 'batch_size'?"]),
     ("datasets", [], ["datasets: []", "digits, fashion_mnist, photos"]),
@@ -431,3 +472,18 @@ def test_a_launcher_is_a_command_and_no_setting_of_a_model(launcher: str) -> Non
 def test_a_launcher_that_is_no_command_is_refused(launcher: object) -> None:
     with pytest.raises(UserError, match=re.escape(f"launcher: {launcher!r} is not a command")):
         params.parse(changed("launcher", launcher))
+
+
+def test_weights_behind_a_link_into_the_outputs_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("models", "elsewhere", "pretrained"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pretrained/link.pth").symlink_to(tmp_path / "models/m.safetensors")
+    (tmp_path / "plots").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path)
+    for path, folder in (("pretrained/link.pth", "models"), ("elsewhere/w.pth", "plots")):
+        assert f"{folder}/ holds what" in refusal(changed("weights", path))
+    for path in ("pretrained/w.pth", "models.pth", "../models/w.pth", "loop", "x" * 5000):
+        assert params.parse(changed("weights", path)).zoo["small"].training.weights == path

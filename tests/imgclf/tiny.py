@@ -14,13 +14,18 @@ UNIT = Scaling(mean=[0.0], std=[1.0])
 NUM_CLASSES = 3
 
 
-def data(num_images: int = 10, seed: int = 0, device: torch.device = CPU) -> Batches:
+def data(
+    num_images: int = 10,
+    seed: int = 0,
+    device: torch.device = CPU,
+    scaling: Scaling = UNIT,
+) -> Batches:
     """Return noisy 28x28 images with a bright band whose height is the class."""
     labels = (np.arange(num_images) % NUM_CLASSES).astype(np.uint8)
     images = np.random.default_rng(seed).integers(0, 100, (num_images, 1, 28, 28), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[:, 8 * label + 2 : 8 * label + 10] += 150
-    return batches.put((images, labels), UNIT, device)
+    return batches.put((images, labels), scaling, device)
 
 
 def fc(seed: int = 0) -> torch.nn.Module:

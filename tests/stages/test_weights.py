@@ -15,9 +15,15 @@ from torchvision import models
 
 from imgclf import download
 from imgclf.common.errors import UserError
+from imgclf.common.weights_settings import WeightsScaling
+from imgclf.inference import weights_source
+from imgclf.inference.weights_fetch import fetch_weights
+from imgclf.inference.weights_source import wanted
 from imgclf.networks.published import Published
 from stages import weights
 from tests.imgclf.site import Answer, Site, send, serve, status
+
+AS_DATA = WeightsScaling(source="data")
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +37,19 @@ def saved() -> tuple[dict[str, torch.Tensor], bytes]:
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
     monkeypatch.setattr(download, "READ_SECONDS", 0.2)
     monkeypatch.setattr(download, "RETRIES", 0)
     monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(weights, "STORE", tmp_path / "store")
     with serve() as running:
         yield running
 
 
-def run(folder: Path, wanted: str, network: str = "mobilenet_v3_small") -> Path:
+def run(folder: Path, named: str, scaling: WeightsScaling = AS_DATA) -> Path:
     """Run the stage as DVC would; return where its output is."""
     card, output = folder / "wanted.json", folder / "data/weights/m.safetensors"
-    card.write_text(json.dumps({"network": network, "weights": wanted}))
+    card.write_text(json.dumps(wanted("mobilenet_v3_small", named, scaling)))
     sys.argv = ["weights", "--wanted", str(card), "--output", str(output)]
     weights.main()
     return output
@@ -75,7 +82,7 @@ def test_published_weights_come_with_their_scaling(
     site.answers["/w.pth"] = send(content)
     digest, mean, std = hashlib.sha256(content).hexdigest()[:8], [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
     found = Published(address=f"{site.url}/w.pth", sha256=digest, mean=mean, std=std)
-    monkeypatch.setattr(weights, "published", {"mobilenet_v3_small": found}.get)
+    monkeypatch.setattr(weights_source, "published", {"mobilenet_v3_small": found}.get)
     output = run(tmp_path, "imagenet")
     assert_same(output, state)
     with safetensors.safe_open(output, "pt") as file:
@@ -132,5 +139,87 @@ def test_a_host_that_is_not_there_says_what_else_to_do(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+    with pytest.raises(UserError, match=r"nowhere\.pth is not there"):
         run(tmp_path, f"{tmp_path}/nowhere.pth")
+
+
+def test_an_address_that_was_fetched_is_not_asked_again(
+    saved: tuple[dict[str, torch.Tensor], bytes], site: Site, tmp_path: Path
+) -> None:
+    site.answers["/w.pth"] = send(saved[1])
+    named = f"{site.url}/w.pth{right(saved[1])[:16]}"
+    for _ in range(2):
+        assert_same(run(tmp_path, named), saved[0])
+    assert site.asked == ["/w.pth"]
+
+
+def scaling_of_file(path: Path) -> object:
+    with safetensors.safe_open(path, "pt") as file:
+        return json.loads((file.metadata() or {}).get("scaling", "null"))
+
+
+GREY = {"mean": [0.5], "std": [0.25]}
+
+
+@pytest.mark.parametrize(
+    ("in_file", "asked", "expected"),
+    [
+        (GREY, WeightsScaling(), GREY),
+        (GREY, WeightsScaling(mean=(0.1,), std=(2.0,)), {"mean": [0.1], "std": [2.0]}),
+        (GREY, AS_DATA, None),
+        (None, WeightsScaling(mean=(0.1,), std=(2.0,)), {"mean": [0.1], "std": [2.0]}),
+        (None, AS_DATA, None),
+    ],
+)
+@pytest.mark.parametrize("remote", [False, True])
+def test_weights_say_how_images_are_scaled(
+    in_file: object,
+    asked: WeightsScaling,
+    expected: object,
+    remote: bool,
+    site: Site,
+    tmp_path: Path,
+) -> None:
+    content = safetensors.torch.save(
+        {"a": torch.ones(1)}, {"scaling": json.dumps(in_file)} if in_file else None
+    )
+    (tmp_path / "w.safetensors").write_bytes(content)
+    site.answers["/w.safetensors"] = send(content)
+    named = f"{site.url}/w.safetensors{right(content)}" if remote else f"{tmp_path}/w.safetensors"
+    assert scaling_of_file(run(tmp_path, named, asked)) == expected
+
+
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("kind", ["torch", "safetensors"])
+def test_weights_that_do_not_say_are_refused(
+    saved: tuple[dict[str, torch.Tensor], bytes],
+    kind: str,
+    remote: bool,
+    site: Site,
+    tmp_path: Path,
+) -> None:
+    content = saved[1] if kind == "torch" else safetensors.torch.save(saved[0])
+    (tmp_path / "w").write_bytes(content)
+    site.answers["/w"] = send(content)
+    message = r"/w does not say .*set weights_scaling\.mean .* or weights_scaling\.source: data"
+    with pytest.raises(UserError, match=message) as caught:
+        run(
+            tmp_path,
+            f"{site.url}/w{right(content)}" if remote else f"{tmp_path}/w",
+            WeightsScaling(),
+        )
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("data/weights/*"))
+
+
+def test_a_file_that_was_replaced_after_it_was_described_is_refused(
+    saved: tuple[dict[str, torch.Tensor], bytes], tmp_path: Path
+) -> None:
+    path, output = tmp_path / "w.pth", tmp_path / "out.safetensors"
+    path.write_bytes(saved[1])
+    described = wanted("mobilenet_v3_small", str(path), AS_DATA)
+    fetch_weights(described, output)
+    path.write_bytes(safetensors.torch.save(saved[0]))
+    assert wanted("mobilenet_v3_small", str(path), AS_DATA) != described
+    with pytest.raises(UserError, match=r"w\.pth has SHA-256 .*: it was replaced"):
+        fetch_weights(described, output)

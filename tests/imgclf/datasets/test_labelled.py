@@ -160,3 +160,12 @@ def test_saving_a_large_part_takes_little_memory(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < images.nbytes / 2
+
+
+@pytest.mark.parametrize("value", range(256))
+def test_pixel_statistics_of_a_constant_channel_are_exact(value: int) -> None:
+    images = np.full((7, 2, 3, 3), value, np.uint8)
+    images[3, 1, 0, 0] ^= 1
+    mean, std = labelled.pixel_statistics(images, np.arange(7))
+    assert (mean[0], std[0]) == (value / 255, 0.0)
+    assert std[1] > 1e-4

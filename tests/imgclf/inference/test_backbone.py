@@ -1,10 +1,12 @@
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from imgclf.inference import backbone, forward
+from imgclf.inference import backbone, batches, forward
+from imgclf.inference.cards import Scaling
 from tests.imgclf import tiny
 
 
@@ -35,3 +37,23 @@ def test_features_leave_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ZeroDivisionError):
         backbone.features(whole, tiny.data())
     assert isinstance(whole.classifier, nn.Sequential)
+
+
+@pytest.mark.parametrize("image_size", [0, 14, 56])
+def test_features_of_no_images_are_as_wide_as_those_of_some(image_size: int) -> None:
+    width = 3 * (image_size or 28) ** 2
+    layers = {"flatten": nn.Flatten(), "classifier": nn.Linear(width, 2)}
+    images, labels = np.zeros((4, 3, 28, 28), np.uint8), np.zeros(4, np.uint8)
+    scaling = Scaling(mean=[0.0] * 3, std=[1.0] * 3)
+    for count in (0, 4):
+        data = batches.put((images[:count], labels[:count]), scaling, tiny.CPU, image_size)
+        features = backbone.features(nn.Sequential(OrderedDict(layers)), data)
+        assert features.shape == (count, width)
+
+
+def test_a_classifier_is_trained_on_features_without_a_copy() -> None:
+    whole, data = network(), tiny.data(600)
+    features = backbone.features(whole, data)
+    whole.get_submodule("classifier").eval()(features).sum().backward()
+    held = batches.put_features(features, np.zeros(600, np.uint8), tiny.CPU)
+    assert held.images.data_ptr() == features.data_ptr()

@@ -93,3 +93,19 @@ def test_features_are_ready_as_they_are() -> None:
     chosen, labels = data.select(torch.tensor([4, 1]))
     assert torch.equal(data.prepared(chosen), features[[4, 1]])
     assert labels.tolist() == LABELS[[4, 1]].tolist()
+
+
+@pytest.mark.parametrize("size", [0, 3, 7])
+def test_no_images_are_prepared_as_some_would_be(size: int) -> None:
+    nothing = (IMAGES[:0].copy(), LABELS[:0])
+    none, some = (
+        batches.put(part, SCALINGS["unit"], CPU, image_size=size)
+        for part in (nothing, (IMAGES.copy(), LABELS))
+    )
+    assert none.prepared(none.images).shape[1:] == some.prepared(some.images).shape[1:]
+
+
+@pytest.mark.parametrize(("scaling", "unit"), [("unit", True), ("standard", False)])
+def test_unit_scaled(scaling: str, unit: bool) -> None:
+    assert put(scaling).unit_scaled is unit
+    assert not batches.put_features(torch.ones(5, 2), LABELS, CPU).unit_scaled

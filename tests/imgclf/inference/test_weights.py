@@ -1,16 +1,20 @@
 import io
+import json
 import os
 import pickle
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from imgclf.common.errors import UserError
 from imgclf.inference import weights
 from imgclf.inference.cards import Scaling
+from imgclf.inference.weights_source import scaling_in
 
 
 def network(seed: int, width: int = 3) -> nn.Module:
@@ -70,7 +74,8 @@ def test_load_into_refuses_and_changes_nothing(
 
 def saved(content: object, **options: bool) -> bytes:
     buffer = io.BytesIO()
-    torch.save(content, buffer, **options)
+    with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are tried out
+        torch.save(content, buffer, **options)
     return buffer.getvalue()
 
 
@@ -89,6 +94,34 @@ def test_from_any_file_reads_what_torch_and_safetensors_wrote(content: bytes) ->
     assert all(torch.equal(found[name], tensor) for name, tensor in state().items())
 
 
+def recursive() -> dict[str, object]:
+    inside_itself: dict[str, object] = {}
+    inside_itself["model"] = inside_itself
+    return inside_itself
+
+
+def bad_tensors() -> list[tuple[Tensor, str]]:
+    with warnings.catch_warnings(action="ignore"):  # "is in prototype stage", and the like
+        return [
+            (torch.eye(3).to_sparse(), "tensor a is sparse or nested"),
+            (torch.eye(3).to_sparse_csr(), "tensor a is sparse or nested"),
+            (torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "is sparse or nested"),
+            (torch.empty(3, device="meta"), "tensor a is on the device meta"),
+            (torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "type torch.qint8"),
+            (torch.ones(2, dtype=torch.complex64), "type torch.complex64, which is not allowed"),
+            (torch.ones(2).to(torch.float8_e4m3fn), "type torch.float8_e4m3fn"),
+            (torch.ones(1).expand(10**13), "tensor a is [10000000000000], which is larger than"),
+            (torch.tensor([1.0, float("nan")]), "tensor a has a value that is NaN or infinite"),
+            (torch.tensor([float("-inf")]), "tensor a has a value that is NaN or infinite"),
+            (torch.tensor([1e300], dtype=torch.float64), "infinite as a 32-bit float"),
+        ]
+
+
+def safetensors_file(dtype: str) -> bytes:
+    header = json.dumps({"a": {"dtype": dtype, "shape": [2], "data_offsets": [0, 1]}}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(1)
+
+
 class Command:
     """A pickle that would run a command."""
 
@@ -105,8 +138,17 @@ class Command:
         (pickle.dumps({"conv.weight": 1}), "other things than tensors"),
         (saved(state())[:-1000], "is not a state dict that torch saved"),
         (saved([1, 2]), "other things than tensors"),
-        (saved({"epoch": 3, "state_dict": state()}), "other things than tensors"),
+        (saved({"epoch": 3, "weights": state()}), "other things than tensors"),
+        (saved({"model": {"model": state()}}), "other things than tensors"),
+        (saved(recursive()), "other things than tensors"),
+        (saved({}), "holds no tensors"),
+        (saved({"state_dict": {}}), "holds no tensors"),
+        (weights.to_bytes({}), "holds no tensors"),
+        (saved({0: torch.ones(1), "a": torch.ones(1)}), "holds a tensor under 0"),
+        *((saved({"a": tensor}), fragment) for tensor, fragment in bad_tensors()),
+        (safetensors_file("F4"), "holds numbers of an unknown type ('F4')"),
         (saved(network(0)), "save network.state_dict() alone"),
+        (saved({"model": network(0)}), "save network.state_dict() alone"),
         (saved({"conv.weight": Command()}), "save network.state_dict() alone"),
     ],
 )
@@ -139,3 +181,84 @@ def test_start_from_takes_all_but_a_last_layer_of_other_classes(classes: int) ->
 def test_start_from_refuses_another_network() -> None:
     with pytest.raises(UserError, match=r"^file: tensor body\.bias is missing"):
         weights.start_from(with_head(5, seed=0), state(), "file")
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_usual_wrappers_of_a_state_dict_are_taken_off(wrapper: str | None, prefix: str) -> None:
+    named = {prefix + name: tensor for name, tensor in state().items()}
+    content = {wrapper: named, "epoch": 3, "optimizer": {"lr": 0.1}} if wrapper else named
+    found, _ = weights.from_any_file(saved(content), "file")
+    assert found.keys() == state().keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state().items())
+
+
+def test_a_prefix_of_some_names_is_part_of_them() -> None:
+    found, _ = weights.from_any_file(saved({"module.a": torch.ones(1), "b": torch.ones(1)}), "x")
+    assert found.keys() == {"module.a", "b"}
+
+
+@pytest.mark.parametrize("length", [0x80, 0x180, 0x4B50])
+def test_a_safetensors_file_may_begin_as_a_pickle_or_a_zip(length: int) -> None:
+    content = safetensors.torch.save({"a": torch.ones(1)})
+    header = content[8:-4].rstrip().ljust(length)
+    content = length.to_bytes(8, "little") + header + content[-4:]
+    assert content.startswith((b"\x80", b"PK"))
+    assert weights.from_any_file(content, "x")[0]["a"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("", "'' is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "[] is not a mapping"),
+        ('{"mean": [1]}', "scaling.std: is missing"),
+        ('{"mean": [], "std": []}', "scaling.mean: [] is not allowed"),
+        ('{"mean": [1, 2], "std": [1]}', "mean of 2 channels, std of 1"),
+        ('{"mean": [1], "std": [0]}', "scaling.std.0: 0 is not allowed"),
+        ('{"mean": [NaN], "std": [1]}', "scaling.mean.0: nan is not allowed"),
+        ('{"mean": [1], "std": [1], "x": 1}', "scaling: 'x' is unknown"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_malformed_metadata_are_one_line(text: str, fragment: str) -> None:
+    content = safetensors.torch.save({"a": torch.ones(1)}, {"scaling": text})
+    with pytest.raises(UserError, match=r"^x: metadata scaling") as caught:
+        weights.from_any_file(content, "x")
+    assert fragment in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_without_metadata_has_no_scaling() -> None:
+    assert scaling_in(b'{"__metadata__": null}', "x") is None
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool])
+def test_numbers_of_another_kind_are_refused(kind: torch.dtype) -> None:
+    found = state() | {"conv.bias": torch.ones(3, dtype=kind)}
+    with pytest.raises(UserError, match=rf"x: tensor conv\.bias is of type {kind}, this network's"):
+        weights.load_into(network(1), found, "x")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_numbers_of_another_precision_are_converted(kind: torch.dtype) -> None:
+    target, found = network(1), state() | {"conv.bias": torch.tensor([1.0, 2.0, 3.0], dtype=kind)}
+    weights.load_into(target, found, "x")
+    assert target.state_dict()["conv.bias"].dtype == torch.float32
+    assert target.state_dict()["conv.bias"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(1, 3), (3, 1)])
+def test_a_first_convolution_of_other_channels_says_which(theirs: int, ours: int) -> None:
+    names = {1: "grey", 3: "colour"}
+    message = f"is for {names[theirs]} images, and these are {names[ours]}$"
+    found = nn.Sequential(nn.Conv2d(theirs, 4, 5)).state_dict()
+    with pytest.raises(UserError, match=message):
+        weights.load_into(nn.Sequential(nn.Conv2d(ours, 4, 5)), dict(found), "x")
+
+
+def test_start_from_refuses_a_last_layer_of_other_features() -> None:
+    source = nn.Sequential(OrderedDict(body=nn.Linear(4, 3), head=nn.Linear(2, 9))).state_dict()
+    with pytest.raises(UserError, match=r"tensor head\.weight is \[9, 2\], this network's is \[5"):
+        weights.start_from(with_head(5, seed=0), dict(source), "x")

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 from torchvision import models
 
+from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.inference import weights
 from imgclf.networks import NETWORKS
+from imgclf.networks.alexnets import AlexNet3x3
 from imgclf.networks.pretrained import Pretrained
 from imgclf.networks.published import published
 
@@ -108,8 +110,31 @@ def test_grey_images_are_seen_as_three_equal_colours() -> None:
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_published_weights_are_named_after_their_hash(name: str) -> None:
     found = published(name)
-    assert found.address.startswith("https://")
+    theirs = models.get_model_weights(name).IMAGENET1K_V1
+    assert found.address == theirs.url
+    assert (found.mean, found.std) == (theirs.transforms().mean, theirs.transforms().std)
     assert found.address.endswith(f"-{found.sha256}.pth")
     assert len(found.sha256) >= 8
     assert int(found.sha256, 16)
     assert (len(found.mean), len(found.std)) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"convolutions": [1, 1, bad, 1, 1]} for bad in (0, -1, 65, 1.5)),
+        *({"pooling": [3, bad, 2, 2, 2]} for bad in (-2, 0, 1, 4, 10**6)),
+        {"hidden": 0},
+    ],
+    ids=str,
+)
+def test_impossible_options_of_alexnet_3x3_are_one_line(options: dict[str, object]) -> None:
+    ((key, _),) = options.items()
+    with pytest.raises(UserError, match=rf"^zoo\.m\.{key}\S*: .* is not allowed: ") as caught:
+        settings.read(AlexNet3x3, options, "zoo.m")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("window", [2, 3])
+def test_each_pooling_fits_the_smallest_images(window: int) -> None:
+    assert build("alexnet_3x3", 32, convolutions=(1,) * 5, pooling=(window,) * 5, hidden=1)

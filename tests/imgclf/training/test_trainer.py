@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from imgclf.common.errors import UserError
 from imgclf.inference import forward
 from imgclf.inference.batches import Batches
+from imgclf.inference.cards import Scaling
 from imgclf.inference.losses import LOSSES
 from imgclf.model import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
 from imgclf.training.optimizers import OPTIMIZERS
@@ -296,3 +297,12 @@ def test_a_frozen_weight_stays_and_the_others_learn() -> None:
     training.run_epoch(1)
     changed = {key for key, value in weights(training).items() if not value.equal(before[key])}
     assert changed == {"fc1.bias", "fc2.weight", "fc2.bias"}
+
+
+@pytest.mark.parametrize("std", [1.0, 0.5])
+def test_the_advice_after_divergence_names_nothing_that_is_set(std: float) -> None:
+    mean = 0.0 if std == 1 else 0.25
+    data = tiny.data(scaling=Scaling(mean=[mean], std=[std]))
+    with pytest.raises(UserError, match=r"a lower lr \(now 1e\+30\)") as caught:
+        trainer(tiny.fc(), data, lr=1e30, optimizer="sgd", epochs=2).run_epoch(1)
+    assert ("scaling: standard" in str(caught.value)) == (std == 1)
