@@ -37,8 +37,8 @@ class WeightsScaling:
 def check_weights(where: str, weights: str) -> None:
     """Raise `UserError`, with the dotted key `where`, if `weights` cannot be what it says.
 
-    That is `none`, `imagenet`, or a file outside of the pipeline's outputs or an address, each with a
-    digest: what is asked for is bytes, wherever they are and whatever replaces them there.
+    That is `none`, `imagenet`, or a file outside of the pipeline's outputs or an address, each with
+    a digest: what is asked for is bytes, wherever they are and whatever replaces them there.
     """
     problem = ""
     place, marker, _ = weights.partition("#sha256=")
@@ -49,18 +49,24 @@ def check_weights(where: str, weights: str) -> None:
             f"{folder}/ holds what the pipeline writes; copy the file out of it, as to pretrained/"
         )
     elif weights not in ("none", "imagenet") and not marker and "://" not in place:
-        path = expanded(place)
-        digest = sha256(path) if path.is_file() else "..."
-        problem = f"say which bytes of the file are meant: {place}#sha256={digest}"
+        problem = f"say which bytes of the file are meant: {place}#sha256={_digest(place)}"
     elif (marker or "://" in place) and not _DIGEST.search(weights):
         problem = (
-            "a file or an address must end with #sha256= and the file's SHA-256, or its first 8 digits or "
-            "more"
+            "a file or an address must end with #sha256= and the file's SHA-256, or its first 8 "
+            "digits or more"
         )
     elif "://" in place and not re.match("https?://.*[^/]$", place):
         problem = "an address must start with http:// or https:// and name a file"
     if problem:
         raise UserError(f"{where}: {weights!r} is not allowed: {problem}")
+
+
+def _digest(place: str) -> str:
+    """Return the SHA-256 of a file that may not be there, to be pasted."""
+    try:
+        return sha256(expanded(place)) if expanded(place).is_file() else "..."
+    except OSError:  # a name that is too long, a file that may not be read
+        return "..."
 
 
 def _output_folder(path: Path) -> str:

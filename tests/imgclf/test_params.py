@@ -1,8 +1,10 @@
 import copy
+import hashlib
 import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -465,7 +467,9 @@ def test_values_that_cannot_be_shown_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("launcher", ["python", "torchrun --standalone --nproc-per-node 2"])
 def test_a_launcher_is_a_command_and_no_setting_of_a_model(launcher: str) -> None:
-    assert params.parse(changed("launcher", launcher)) == params.parse(TEXT)
+    parsed = params.parse(changed("launcher", launcher))
+    assert parsed.launcher == launcher
+    assert replace(parsed, launcher="python") == params.parse(TEXT)
 
 
 @pytest.mark.parametrize("launcher", [2, "", " ", ["python"], None])
@@ -486,4 +490,11 @@ def test_weights_behind_a_link_into_the_outputs_are_refused(
     for path, folder in (("pretrained/link.pth", "models"), ("elsewhere/w.pth", "plots")):
         assert f"{folder}/ holds what" in refusal(changed("weights", path))
     for path in ("pretrained/w.pth", "models.pth", "../models/w.pth", "loop", "x" * 5000):
-        assert params.parse(changed("weights", path)).zoo["small"].training.weights == path
+        named = f"{path}#sha256={'0' * 64}"
+        assert params.parse(changed("weights", named)).zoo["small"].training.weights == named
+        assert f"say which bytes of the file are meant: {path}#sha256=..." in refusal(
+            changed("weights", path)
+        )
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert f"w.pth#sha256={digest}" in refusal(changed("weights", "w.pth"))
