@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 from pydantic.dataclasses import dataclass
 
 from imgclf.common import settings
@@ -85,7 +85,8 @@ class Model:
     name: str
     dataset: str
     network_name: str
-    network: Network
+    network: SkipValidation[Network]
+    """Any of `NETWORKS`, checked as it is read: a new one need not be in the type as well."""
     training: TrainingSettings
 
     def build(self, shape: tuple[int, int, int], num_classes: int) -> "nn.Module":
