@@ -38,9 +38,11 @@ def wrong(results: Results) -> Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:"""
-TESTS = ("tests/imgclf/test_scores.py", "tests/imgclf/test_figures.py", "tests/test_readme.py")
-TESTS += ("tests/imgclf/test_report.py", "tests/imgclf/test_study_report.py")
-TESTS += ("tests/imgclf/inference/test_losses.py", "tests/imgclf/training/test_optimizers.py")
+TESTS = (
+    *("tests/imgclf/test_scores.py", "tests/imgclf/test_figures.py", "tests/test_readme.py"),
+    *("tests/imgclf/test_report.py", "tests/imgclf/test_study_report.py"),
+    *("tests/imgclf/inference/test_losses.py", "tests/imgclf/training/test_optimizers.py"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +112,9 @@ def test_a_network_an_optimiser_a_loss_and_a_schedule_train_a_model(project: Pat
     add_entry(datasets, "DATASETS", f'"mine": {digits}\n    )')
 
     settings = {"network": "linear", "dataset": "mine", "loss": "smooth", "optimizer": "adamax"}
-    settings |= {"scheduler": {"name": "fixed"}}
-    changes = {"models": ["fc", "mine"], "datasets": ["digits", "mine"], "zoo.mine": settings}
-    edit_params(project, changes | {"data.mine": {"validation_images": 300}})
+    edit_params(project, {"zoo.mine": settings, "zoo.mine.scheduler": {"name": "fixed"}})
+    edit_params(project, {"models": ["fc", "mine"], "datasets": ["digits", "mine"]})
+    edit_params(project, {"data.mine": {"validation_images": 300}})
     run(project, "dvc", "repro")
     report = (project / "results.md").read_text()
     assert "\n## mine\n" in report

@@ -8,8 +8,10 @@ import pytest
 from experiments import new_project
 from tests.project import ROOT, commit, edit_params, run
 
-TESTS = ("tests/test_readme.py", "tests/imgclf/common", "tests/imgclf/test_report.py")
-TESTS += ("tests/bench/test_sections.py",)
+TESTS = (
+    *("tests/test_readme.py", "tests/imgclf/common", "tests/imgclf/test_report.py"),
+    "tests/bench/test_sections.py",
+)
 """A quick part, which reads params.yaml, dvc.yaml or README.md where anything does."""
 IDENTITY = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER")
             for what in ("NAME", "EMAIL")}  # fmt: skip
