@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test types pytest setup study studies verify bench audit lock clean
+.PHONY: reproduce test types pytest setup study studies verify new bench audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -35,6 +35,11 @@ study: setup
 # Every study but those that say what they need, as `needs: gpu`.
 studies: setup
 	python -m experiments.study --all $(WHERE)
+
+# Start a project of your own in DIR: this one's code and tests, digits and two models, no results.
+DIR ?=
+new: setup
+	python -m experiments.new_project "$(DIR)"
 
 # Speed against the usual loop, start-up, growth: bench/results.md. Nothing else should run meanwhile.
 bench: setup

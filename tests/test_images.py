@@ -50,6 +50,16 @@ def test_images_become_arrays_and_are_fetched_once(project: Path) -> None:
     assert not np.array_equal(other, images)
 
 
+def test_pictures_are_not_offered_to_git_when_a_run_fails(project: Path) -> None:
+    edit_params(project, {"data.photos.validation_images": 1000})
+    done = run(project, "dvc", "repro", "--force", "normalise@photos", check=False)
+    edit_params(project, {"data.photos.validation_images": 8})
+    assert "validation_images: 1000 is not allowed" in done.stderr
+    assert list((project / "data/raw/photos").iterdir())
+    status = run(project, "git", "status", "--porcelain", "--untracked-files=all").stdout
+    assert not [line for line in status.splitlines() if "data/" in line]
+
+
 def test_a_path_that_is_not_there_is_one_line(project: Path) -> None:
     edit_params(project, {"data.photos.path": "fotos"})
     done = run(project, "dvc", "repro", "normalise@photos", check=False)

@@ -16,8 +16,10 @@ from imgclf.networks.pretrained import Pretrained
 from imgclf.networks.published import published
 
 WITH_NORM: dict[str, Any] = {"convolutions": (1, 1, 1, 1, 1), "batchnorm": True}
-NAMES = ("alexnet", "efficientnet_b0", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_large")
-NAMES += ("mobilenet_v3_small", "alexnet_lrn", "alexnet_3x3")
+NAMES = (
+    *("alexnet", "efficientnet_b0", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_large"),
+    *("mobilenet_v3_small", "alexnet_lrn", "alexnet_3x3"),
+)
 LARGE = {name: kind for name in NAMES if (kind := NETWORKS[name]).backbone}
 TORCHVISION = [name for name, kind in LARGE.items() if issubclass(kind, Pretrained)]
 

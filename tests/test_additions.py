@@ -1,0 +1,135 @@
+"""What README.md says of adding something is all there is to do."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.project import commit, copy, copy_project, edit_params, run, use_digits
+
+NETWORK = '''
+from pydantic.dataclasses import dataclass
+
+from imgclf.common.settings import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Linear:
+    """One layer."""
+
+    def build(self, shape, num_classes):
+        from torch import nn
+
+        channels, height, width = shape
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, num_classes))
+'''
+METRIC = """
+def worst_confidence(probabilities: Floats, labels: Ints) -> float:
+    return float(probabilities.max(axis=1).min())
+
+
+"""
+PICTURE = """
+def wrong(results: Results) -> Figure:
+    figure = Figure()
+    figure.subplots().imshow(results.mistakes["images"][0][0])
+    return figure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:"""
+TESTS = (
+    *("tests/imgclf/test_scores.py", "tests/imgclf/test_figures.py", "tests/test_readme.py"),
+    *("tests/imgclf/test_report.py", "tests/imgclf/test_study_report.py"),
+    *("tests/imgclf/inference/test_losses.py", "tests/imgclf/training/test_optimizers.py"),
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with results, and nothing added yet."""
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(folder)
+    copy(folder, "tests", "README.md")
+    use_digits(folder, epochs=1)
+    edit_params(folder, {"models": ["fc"]})
+    run(folder, "dvc", "repro")
+    commit(folder)
+    return folder
+
+
+def insert(path: Path, before: str, text: str) -> None:
+    content = path.read_text()
+    assert content.count(before) == 1, before
+    path.write_text(content.replace(before, text))
+
+
+def add_entry(path: Path, registry: str, entry: str) -> None:
+    """Add an entry at the end of a registry."""
+    content = path.read_text()
+    found = re.search(rf"^{registry}\b[^\n]*= [{{(]\n.*?(?=^[}})])", content, re.M | re.S)
+    assert found, registry
+    path.write_text(content[: found.end()] + f"    {entry},\n" + content[found.end() :])
+
+
+def test_a_metric_and_a_picture_are_in_the_report_and_train_nothing(project: Path) -> None:
+    scores, figures = project / "imgclf/scores.py", project / "imgclf/figures.py"
+    insert(scores, "METRICS = (\n", METRIC + "METRICS = (\n")
+    entry = 'Metric(name="worst", compute=worst_confidence, label="worst case", format="{:.1%}")'
+    add_entry(scores, "METRICS", entry)
+    marker = "\n@dataclass(frozen=True, kw_only=True, slots=True)\nclass Picture:"
+    insert(figures, marker, PICTURE)
+    add_entry(figures, "FIGURES", '"wrong": Picture(draw=wrong, needs=("mistakes",))')
+
+    printed = run(project, "dvc", "repro").stdout
+    assert "Stage 'train@fc' didn't change, skipping" in printed
+    report = (project / "results.md").read_text()
+    assert "| worst case " in report.partition("## fc")[0]
+    assert "![fc: wrong](plots/figures/fc_wrong.png)" in report
+    commit(project)
+
+
+def test_a_network_an_optimiser_a_loss_and_a_schedule_train_a_model(project: Path) -> None:
+    library = project / "imgclf"
+    (library / "networks/linear.py").write_text(NETWORK)
+    insert(
+        library / "networks/__init__.py",
+        "from imgclf.networks.lenet5 import LeNet5\n",
+        "from imgclf.networks.lenet5 import LeNet5\nfrom imgclf.networks.linear import Linear\n",
+    )
+    add_entry(library / "networks/__init__.py", "NETWORKS", '"linear": Linear')
+    optimizers = library / "training/optimizers.py"
+    adamax = '"adamax": lambda weights, settings: torch.optim.Adamax(weights, lr=settings.lr)'
+    add_entry(optimizers, "OPTIMIZERS", adamax)
+    add_entry(optimizers, "SCHEDULERS", '"fixed": constant')
+    smooth = '"smooth": lambda x, y: functional.cross_entropy(x, y, label_smoothing=0.1)'
+    add_entry(library / "inference/losses.py", "LOSSES", smooth)
+    for kind, name in (("Optimizer", "adamax"), ("Loss", "smooth"), ("Scheduler", "fixed")):
+        start = f"{kind}Name = Literal["
+        insert(library / "model.py", start, f'{start}"{name}", ')
+    datasets = library / "datasets/__init__.py"
+    digits = datasets.read_text().partition('    "digits": ')[2].partition("\n    ),\n")[0]
+    add_entry(datasets, "DATASETS", f'"mine": {digits}\n    )')
+
+    settings = {"network": "linear", "dataset": "mine", "loss": "smooth", "optimizer": "adamax"}
+    edit_params(project, {"zoo.mine": settings, "zoo.mine.scheduler": {"name": "fixed"}})
+    edit_params(project, {"models": ["fc", "mine"], "datasets": ["digits", "mine"]})
+    edit_params(project, {"data.mine": {"validation_images": 300}})
+    run(project, "dvc", "repro")
+    report = (project / "results.md").read_text()
+    assert "\n## mine\n" in report
+    assert "network linear, " in report
+    commit(project)
+
+
+def test_a_study_has_a_section(project: Path) -> None:
+    study = "{title: What I varied, model: mine, varies: {lr: [0.001, 0.01]}}\n"
+    (project / "studies/rates.yaml").write_text(study)
+    commit(project)
+    run(project, "python", "-m", "experiments.study", "rates")
+    run(project, "dvc", "repro")
+    assert "\n### What I varied\n" in (project / "results.md").read_text()
+
+
+def test_the_tests_pass_with_all_that(project: Path) -> None:
+    run(project, "python", "-m", "pytest", "--quiet", "-p", "no:xdist", "-o", "addopts=", *TESTS)
