@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test types pytest setup study studies verify new bench audit lock clean
+.PHONY: reproduce test types pytest setup study studies carry verify new bench audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -35,6 +35,10 @@ study: setup
 # Every study but those that say what they need, as `needs: gpu`.
 studies: setup
 	python -m experiments.study --all $(WHERE)
+
+# Show which runs of studies today's code still computes the same, bit for bit, and carry them over.
+carry: setup
+	python -m experiments.carry $(NAME) $(WHERE)
 
 # Start a project of your own in DIR: this one's code and tests, digits and two models, no results.
 DIR ?=

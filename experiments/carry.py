@@ -25,13 +25,22 @@ from experiments.commands import output
 from experiments.plan import Revision, Row
 from experiments.row import Place
 from experiments.witnesses import Case, Seen
+from imgclf import model as models
 from imgclf.common.errors import UserError, exit_code
-from imgclf.provenance import environment
+from imgclf.provenance import environment, results
 from imgclf.provenance.code import digest
-from imgclf.provenance.ledger import Ledger, Line, keep_provenance, read_ledger, write_ledger
+from imgclf.provenance.ledger import (
+    Ledger,
+    Line,
+    keep_provenance,
+    read_ledger,
+    read_provenance,
+    write_ledger,
+)
 
 WHOLE = 2
 """Runs that are trained to the end: a change may begin after the first epoch."""
+CODE = "code of data and training; evaluation by the runs that were drawn"
 FIRST, ALL = "weights after the first epoch", "weights after every epoch, and all metrics"
 BOTH = "; both codes run on one processor"
 
@@ -56,7 +65,7 @@ def main() -> None:
     _, resources = options.engine(args)
     with study.alone(here.folder):
         ledger = read_ledger(collect.LEDGER)
-        cases = _drawn(_stale(rows, ledger))
+        cases = _drawn(_stale(rows, ledger, today))
         print(f"{len(cases)} runs are of other code or packages", flush=True)
         verdicts = _compared(here, cases, resources.jobs)
         carried = [case for case in cases if verdicts[case.row.key]]
@@ -68,7 +77,7 @@ def main() -> None:
         )
 
 
-def _stale(rows: Iterable[Row], ledger: Ledger) -> list[Case]:
+def _stale(rows: Iterable[Row], ledger: Ledger, today: Revision) -> list[Case]:
     """Return the runs in tables that other code has made, each once."""
     tables: dict[str, dict[str, Result]] = {}
     found = {}
@@ -78,8 +87,21 @@ def _stale(rows: Iterable[Row], ledger: Ledger) -> list[Case]:
         if result and result.run.get("key") == row.key:
             case = Case(row=row, result=result)
             if ledger.state(row.key, case.made_by, row.provenance.digest) == "other":
-                found[row.key] = case
+                found[row.key] = dataclasses.replace(case, trained=_trained(case, today))
     return list(found.values())
+
+
+def _trained(case: Case, today: Revision) -> bool:
+    """Return whether the training of a case may be another: not if only its evaluation is."""
+    made_by = read_provenance(collect.PROVENANCE, case.made_by)
+    if not made_by or made_by.packages != case.row.provenance.packages:
+        return True
+    model = models.of_settings(case.row.name, case.row.settings)
+    source = str(case.row.data.get("source", case.row.dataset))
+    evaluation = set(results.evaluation_code(today.graph, model))
+    others = {**results.data_code(today.graph, source), **results.training_code(today.graph, model)}
+    changed = results.differing(made_by.code, case.row.provenance.code)
+    return not set(changed) <= evaluation - set(others)
 
 
 def _drawn(cases: list[Case]) -> list[Case]:
@@ -90,10 +112,12 @@ def _drawn(cases: list[Case]) -> list[Case]:
 
 def _compared(here: Place, cases: list[Case], jobs: int) -> Verdicts:
     """Return the verdict on each case."""
-    new = witnesses.ask(here, here.commit, cases, lambda case: case.row.provenance.digest, jobs)
-    verdicts = {case.row.key: _as_tracked(case, new[case.row.key]) for case in cases}
+    asked = [case for case in cases if case.trained or case.whole]
+    new = witnesses.ask(here, here.commit, asked, lambda case: case.row.provenance.digest, jobs)
+    verdicts = {case.row.key: CODE for case in cases}
+    verdicts |= {case.row.key: _as_tracked(case, new[case.row.key]) for case in asked}
     open_cases = defaultdict(list)
-    for case in cases:
+    for case in asked:
         if not verdicts[case.row.key]:
             open_cases[case.result.run["commit"]].append(case)
     for commit, group in open_cases.items():
@@ -117,8 +141,8 @@ def _as_tracked(case: Case, new: Seen) -> str:
         return ""
     if history[: len(new.epochs)] != new.epochs:
         return ""
-    if {name: run.get(name) for name in new.metrics} != new.metrics:
-        return ""
+    if any(run.get(name, value) != value for name, value in new.metrics.items()):
+        return ""  # a metric that has been added since is in no result of before
     return ALL if case.whole else FIRST
 
 
@@ -131,7 +155,11 @@ def _as_older(case: Case, old: Seen, new: Seen) -> str:
     history = [_epoch(line) for line in case.result.history[: len(old.epochs)]]
     if old.epochs == history and any(line.get("weights") for line in history):
         return ""  # this processor rounds as that of the result, and today's code gave another
-    return (ALL if case.whole else FIRST) + BOTH if old == new else ""
+    if (old.epochs, old.data, old.predictions) != (new.epochs, new.data, new.predictions):
+        return ""
+    if any(new.metrics.get(name, value) != value for name, value in old.metrics.items()):
+        return ""
+    return (ALL if case.whole else FIRST) + BOTH
 
 
 def _record(ledger: Ledger, carried: list[Case], verdicts: Verdicts) -> None:

@@ -26,7 +26,7 @@ FOLDERS = (".ci", ".dvc", "imgclf", "stages", "experiments", "bench", "tests")
 FILES = (
     *(".dvcignore", ".gitignore", ".secrets.baseline", "LICENSE", "Makefile", "SECURITY.md"),
     *("dvc.yaml", "pyproject.toml", "requirements.txt"),
-    *("published/README.md", "studies/README.md"),
+    *("published/README.md", "studies/README.md", "metrics/studies/README.md"),
 )
 LEFT_OUT = (
     *("bench/results.json", "bench/results.md", "bench/studies.json", "bench/studies.md"),

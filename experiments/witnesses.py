@@ -38,6 +38,8 @@ class Case:
     result: Result
     whole: bool = False
     """Whether it is to be trained to the end; else for one epoch."""
+    trained: bool = True
+    """Whether its training may be another: the code of data or training is, or a package."""
 
     @property
     def made_by(self) -> str:

@@ -11,10 +11,11 @@ NETWORK = '''
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.settings import STRICT
+from imgclf.networks.network import Network
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Linear:
+class Linear(Network):
     """One layer."""
 
     def build(self, shape, num_classes):
@@ -23,6 +24,34 @@ class Linear:
         channels, height, width = shape
         return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, num_classes))
 '''
+ADAMAX = """
+import torch
+
+
+def adamax(weights, settings):
+    return torch.optim.Adamax(weights, lr=settings.lr)
+"""
+FIXED = """
+from imgclf.training.schedulers.constant import Constant
+
+
+def fixed(optimizer, settings, steps):
+    return Constant()
+"""
+SMOOTH = """
+from torch.nn import functional
+
+
+def smooth(logits, labels):
+    return functional.cross_entropy(logits, labels, label_smoothing=0.1)
+"""
+ADDED = [
+    ("NETWORKS", "networks", "linear", "Linear", NETWORK),
+    ("OPTIMIZERS", "training/optimizers", "adamax", "adamax", ADAMAX),
+    ("SCHEDULERS", "training/schedulers", "fixed", "fixed", FIXED),
+    ("LOSSES", "inference/losses", "smooth", "smooth", SMOOTH),
+]
+MINE = ("datasets", "mine", "DATASET")
 METRIC = """
 def worst_confidence(probabilities: Floats, labels: Ints) -> float:
     return float(probabilities.max(axis=1).min())
@@ -67,7 +96,8 @@ def insert(path: Path, before: str, text: str) -> None:
 def add_entry(path: Path, registry: str, entry: str) -> None:
     """Add an entry at the end of a registry."""
     content = path.read_text()
-    found = re.search(rf"^{registry}\b[^\n]*= [{{(]\n.*?(?=^[}})])", content, re.M | re.S)
+    opening = r"(?:[{(]|Registry\(\n    \{)"
+    found = re.search(rf"^{registry}\b[^\n]*= {opening}\n.*?(?=^ *[}})])", content, re.M | re.S)
     assert found, registry
     path.write_text(content[: found.end()] + f"    {entry},\n" + content[found.end() :])
 
@@ -91,31 +121,18 @@ def test_a_metric_and_a_picture_are_in_the_report_and_train_nothing(project: Pat
 
 def test_a_network_an_optimiser_a_loss_and_a_schedule_train_a_model(project: Path) -> None:
     library = project / "imgclf"
-    (library / "networks/linear.py").write_text(NETWORK)
-    insert(
-        library / "networks/__init__.py",
-        "from imgclf.networks.lenet5 import LeNet5\n",
-        "from imgclf.networks.lenet5 import LeNet5\nfrom imgclf.networks.linear import Linear\n",
-    )
-    add_entry(library / "networks/__init__.py", "NETWORKS", '"linear": Linear')
-    optimizers = library / "training/optimizers.py"
-    adamax = '"adamax": lambda weights, settings: torch.optim.Adamax(weights, lr=settings.lr)'
-    add_entry(optimizers, "OPTIMIZERS", adamax)
-    add_entry(optimizers, "SCHEDULERS", '"fixed": constant')
-    smooth = '"smooth": lambda x, y: functional.cross_entropy(x, y, label_smoothing=0.1)'
-    add_entry(library / "inference/losses.py", "LOSSES", smooth)
-    for kind, name in (("Optimizer", "adamax"), ("Loss", "smooth"), ("Scheduler", "fixed")):
-        start = f"{kind}Name = Literal["
-        insert(library / "model.py", start, f'{start}"{name}", ')
-    datasets = library / "datasets/__init__.py"
-    digits = datasets.read_text().partition('    "digits": ')[2].partition("\n    ),\n")[0]
-    add_entry(datasets, "DATASETS", f'"mine": {digits}\n    )')
+    digits = (library / "datasets/digits.py").read_text()
+    for registry, folder, name, attribute, text in (*ADDED, ("DATASETS", *MINE, digits)):
+        (library / folder / f"{name}.py").write_text(text)
+        place = f"imgclf.{folder.replace('/', '.')}.{name}:{attribute}"
+        add_entry(library / folder / "__init__.py", registry, f'"{name}": "{place}"')
 
     settings = {"network": "linear", "dataset": "mine", "loss": "smooth", "optimizer": "adamax"}
     edit_params(project, {"zoo.mine": settings, "zoo.mine.scheduler": {"name": "fixed"}})
     edit_params(project, {"models": ["fc", "mine"], "datasets": ["digits", "mine"]})
     edit_params(project, {"data.mine": {"validation_images": 300}})
-    run(project, "dvc", "repro")
+    printed = run(project, "dvc", "repro").stdout
+    assert "Stage 'train@fc' didn't change, skipping" in printed
     report = (project / "results.md").read_text()
     assert "\n## mine\n" in report
     assert "network linear, " in report

@@ -37,10 +37,10 @@ def test_it_has_one_commit_and_no_results(mine: Path) -> None:
     assert run(mine, "git", "rev-list", "--count", "HEAD").stdout == "1\n"
     names = run(mine, "git", "ls-files").stdout.splitlines()
     assert {Path(name).parts[0] for name in names}.isdisjoint(
-        {"data", "models", "metrics", "plots", "results.md", "dvc.lock"}
+        {"data", "models", "plots", "results.md", "dvc.lock"}
     )
-    assert [name for name in names if name.startswith(("published", "studies"))] == [
-        *("published/README.md", "studies/README.md")
+    assert [name for name in names if name.startswith(("metrics", "published", "studies"))] == [
+        *("metrics/studies/README.md", "published/README.md", "studies/README.md")
     ]
     assert (mine / "README.md").read_text().startswith("# mine\n")
 
