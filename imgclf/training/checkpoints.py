@@ -4,6 +4,7 @@ A checkpoint file is the SHA-256 of its content, then the content: a torn or dam
 recognised and the one before it is used. Tensors and plain values only; nothing is unpickled.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -34,10 +35,12 @@ def key(where: dict[str, Any], card: Path) -> str:
 
 def sweep(folder: Path) -> None:
     """Remove what nobody has gone on with for `DAYS`: killed trainings, features of old code."""
-    for path in [*folder.glob("*"), *folder.glob("features/*")]:
-        newest = max((inner.stat().st_mtime for inner in path.glob("*")), default=0.0)
-        if max(newest, path.stat().st_mtime) < time.time() - DAYS * 24 * 3600:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # Features first: their folder is removed as a whole only if it has none that are newer.
+    for path in [*folder.glob("features/*"), *folder.glob("*")]:
+        with contextlib.suppress(FileNotFoundError):  # another training has just removed it
+            newest = max((inner.stat().st_mtime for inner in path.glob("*")), default=0.0)
+            if max(newest, path.stat().st_mtime) < time.time() - DAYS * 24 * 3600:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def save(folder: Path, epoch: int, state: dict[str, Any]) -> None:
