@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
-from safetensors.numpy import save
 
 from imgclf.study import Study
 
@@ -165,29 +164,40 @@ def growth_in_images(counts: tuple[int, ...]) -> list[Row]:
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             work = Path(folder)
-            _write_images(work / "raw", count)
+            _write_images(work / "data/raw/fashion_mnist", count)
             yaml = YAML()
             params = yaml.load(ROOT / "params.yaml")
             params |= {"models": ["fc"], "epochs": 1}
             yaml.dump(params, work / "params.yaml")
-            where = f"--params {work}/params.yaml"
-            normalise = (
-                f"stages.normalise --dataset fashion_mnist {where} --raw {work}/raw "
-                f"--output {work}/arrays/fashion_mnist --card {work}/cards/fashion_mnist.json"
-            )
-            assign = f"stages.assign {where} --cards {work}/cards --output {work}/assigned"
-            (work / "nothing").write_bytes(save({}))
-            given = f"--card {work}/assigned/fc.json --data {work}/arrays"
-            given += f" --initial {work}/nothing --features {work}/nothing "
-            train = f"stages.train {given}" + " ".join(
-                f"--{kind} {work}/{kind}"
-                for kind in ("weights", "metrics", "history", "record", "checkpoints")
-            )
-            row: Row = {"images": count, "normalise_gb": _peak(_module(normalise), ROOT)}
-            _peak(_module(assign), ROOT)
-            row["train_gb"] = _peak(_module(train), ROOT)
+            stages = _stages_of_fc(work)
+            _peak(_module(stages["check"]), ROOT)
+            row: Row = {"images": count, "normalise_gb": _peak(_module(stages["normalise"]), ROOT)}
+            for stage in ("weights", "assign"):
+                _peak(_module(stages[stage]), ROOT)
+            row["train_gb"] = _peak(_module(stages["train"]), ROOT)
         rows.append(row)
     return rows
+
+
+def _stages_of_fc(work: Path) -> dict[str, str]:
+    """Return the arguments of Python for each stage up to `train@fc`, with all files in `work`.
+
+    They are the commands of dvc.yaml.
+    """
+    pipeline = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    chosen = {"${item.dataset}": "fashion_mnist", "${item.model}": "fc"}
+    found = {}
+    for name in ("check", "normalise", "weights", "assign", "train"):
+        command = pipeline[name]["cmd"].partition(" -m ")[2]
+        for variable, value in chosen.items():
+            command = command.replace(variable, value)
+        module, *arguments = command.split()
+        options = zip(arguments[::2], arguments[1::2], strict=True)
+        placed = (
+            f"{key} {value if key == '--dataset' else work / value}" for key, value in options
+        )
+        found[name] = " ".join([module, *placed])
+    return found
 
 
 def _write_images(folder: Path, count: int) -> None:

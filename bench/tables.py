@@ -19,8 +19,8 @@ large matrix product with as many threads. Images at 224 are made-up ones of 32x
 either side.
 """.strip()
 NOTHING_TO_DO = """
-`dvc repro` with nothing to do, for so many models, beside a pipeline of as many plain stages (four
-a model, as here; a dependency and an output each, a command that does nothing):
+`dvc repro` with nothing to do, for so many models, beside a pipeline of as many plain stages (for
+each model as many as here; a dependency and an output each, a command that does nothing):
 """.strip()
 
 

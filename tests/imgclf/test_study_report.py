@@ -11,6 +11,8 @@ import pytest
 
 from imgclf import study_report, study_results
 from imgclf.comparison import Claim
+from imgclf.provenance.ledger import Ledger, Line
+from imgclf.provenance.today import Origin, Today
 from imgclf.study_report import Reason
 from imgclf.study_results import StudyResults
 
@@ -34,7 +36,36 @@ validation_images: 10
 models:
   a: {settings: {lr: 0.1, epochs: 30}, accuracy: 0.93, note: it was so, class_accuracy: {"7": 0.4}}
 """
-CODE = "c0de"
+LINE = Line(
+    key="",
+    made_by="",
+    carried_to="",
+    compared="first epoch",
+    machine="a processor",
+    date="2026-01-31",
+)
+WHOLE = dataclasses.replace(LINE, compared="whole training")
+MANY = [f"code: {name}.py" for name in "abcdef"]
+ORIGINS = {
+    "today's": Origin(state="current"),
+    "as today's": Origin(state="carried", proof=LINE),
+    "really as today's": Origin(state="carried", proof=WHOLE),
+    "0ld": Origin(state="other", changes=["code: a.py", "torch 1 -> 2"]),
+    "older": Origin(state="other", changes=MANY),
+    "": Origin(state="other"),
+}
+"""What is known of runs by their provenance; how it comes to be known has tests of its own."""
+
+
+class Known(Today):
+    """A day on which `ORIGINS` is known."""
+
+    def origin(self, run: Mapping[str, Any]) -> Origin:
+        """Return what made a run."""
+        return ORIGINS[str(run.get("provenance", ""))]
+
+
+TODAY = Known(graph={}, packages={}, sources={}, ledger=Ledger([]), made_by=Path("nowhere"))
 
 
 def run(study: str, value: str, seed: int, right: int, **more: object) -> dict[str, Any]:
@@ -58,7 +89,7 @@ def run(study: str, value: str, seed: int, right: int, **more: object) -> dict[s
         "validation_accuracy": right / 1000 + 0.01,
         "seconds": 60.0,
         "key": f"{study}{value}{seed}",
-        "code": CODE,
+        "provenance": "today's",
         "correct": correct,
     } | more
 
@@ -78,6 +109,7 @@ def load(
     names = frame["name"]
     history = pd.DataFrame({"epoch": [1, 2], "train_loss": 0.5, "train_accuracy": 0.5})
     history = history.assign(validation_loss=0.5, validation_accuracy=0.5, learning_rate=0.1)
+    history["weights"] = ["1e5", "00"]
     classes = pd.DataFrame({"class": ["NA", "7"], "precision": 0.5, "recall": 0.5, "f1": 0.5})
     tables = {
         "": frame.drop(columns="correct"),
@@ -112,6 +144,7 @@ def test_results_are_read_as_they_were_written(rates: StudyResults) -> None:
     assert list(rates.values) == ["0.1", "0.2"]
     assert rates.values["0.1"].correct[0].sum() == 950
     assert rates.varied == "rate"
+    assert list(rates.history["weights"]) == ["1e5", "00"] * 2
     assert list(rates.classes["class"]) == ["NA", "7"] * 2
     small, large = rates.summary().to_dict("records")
     assert [small[name] for name in ("accuracy", "low", "high", "runs")] == [0.95, 0.93, 0.97, 1]
@@ -136,7 +169,7 @@ def text(
     names = [f"study_{results.name}" for results in studies] + ["study_rates_losses"]
     names += [f"{network.name}_loss" for results in studies for network in results.networks]
     pictures = {name: f"{name}.png" for name in names}
-    return "\n".join(study_report.sections(studies, claims, reasons, pictures, CODE))
+    return "\n".join(study_report.sections(studies, claims, reasons, pictures, TODAY))
 
 
 def test_a_section_says_what_is_chosen_and_what_it_is_worth(
@@ -318,29 +351,78 @@ def test_very_many_values_are_folded_away(tmp_path: Path) -> None:
 
 
 def test_without_studies_there_is_no_section() -> None:
-    assert study_report.sections([], [], [], {}, CODE) == []
+    assert study_report.sections([], [], [], {}, TODAY) == []
 
 
 @pytest.mark.parametrize(
-    ("code", "note"),
+    ("made_by", "note"),
     [
         ({}, ""),
-        ({0: "0ld"}, "1 of 2 runs are of other code than today's (`rates-0.1-s0`)"),
-        ({0: "0ld", 1: ""}, "All runs are of other code than today's"),
+        ({0: "as today's"}, ""),
+        (
+            {0: "0ld"},
+            "1 of 2 runs are of other code than today's (code: a.py, torch 1 -> 2) "
+            "(`rates-0.1-s0`)",
+        ),
+        ({1: ""}, "1 of 2 runs are of other code than today's (`rates-0.2-s0`)"),
+        (
+            {0: "as today's", 1: "older"},
+            "1 of 2 runs are of other code than today's "
+            "(code: a.py, code: b.py, code: c.py, code: d.py and 2 more) (`rates-0.2-s0`)",
+        ),
+        (
+            {0: "0ld", 1: "older"},
+            "All runs are of other code than today's "
+            "(code: a.py, code: b.py, code: c.py, code: d.py and 3 more)",
+        ),
+        ({0: "0ld", 1: ""}, "All runs are of other code than today's (code: a.py, torch 1 -> 2)"),
         ({0: None, 1: None}, "All runs are of other code than today's"),
     ],
     ids=str,
 )
 def test_runs_of_other_code_are_named(
-    code: dict[int, str | None], note: str, tmp_path: Path
+    made_by: dict[int, str | None], note: str, tmp_path: Path
 ) -> None:
     runs = [run("rates", "0.1", 0, 950), run("rates", "0.2", 0, 891)]
-    for number, other in code.items():
-        runs[number]["code"] = other
+    for number, other in made_by.items():
+        runs[number]["provenance"] = other
     results = load(tmp_path, "rates", YAML, runs)
     heading, *more = text(results).split("### ")[-1].split("\n", 2)
     assert heading == results.study.title
-    assert more[0].startswith(f"> **Note.** {note}: `make study NAME=rates`" if note else "`stud")
+    command = "`make carry NAME=rates` shows whether it matters, and `make study NAME=rates`"
+    expected = f"> **Note.** {note}: {command} repeats them." if note else "`studies/rates.yaml`"
+    assert more[0].startswith(expected)
+
+
+def test_so_are_all_runs_of_a_table_that_does_not_say(rates: StudyResults) -> None:
+    silent = dataclasses.replace(rates, runs=rates.runs.drop(columns="provenance"))
+    assert "> **Note.** All runs are of other code than today's: `make carry" in text(silent)
+
+
+def test_how_many_runs_were_carried_and_how_is_said_first(
+    base: StudyResults, tmp_path: Path
+) -> None:
+    made_by = ["today's", "as today's", "really as today's", "as today's", "0ld"]
+    runs = [run("rates", "0.1", seed, 900, provenance=each) for seed, each in enumerate(made_by)]
+    said = text(base, load(tmp_path, "rates", YAML, runs))
+    assert said.index("Of 8 runs, 4 were made") < said.index("### ")
+    assert (
+        "Of 8 runs, 4 were made by today's code; 3 were made by older code and carried over to "
+        "today's, because both compute the same: 2 by the first epoch (bit for bit, on a "
+        "processor, 2026-01-31) and 1 by the whole training (bit for bit, on a processor, "
+        "2026-01-31); 1 are of other code."
+    ) in said
+
+
+@pytest.mark.parametrize(
+    ("states", "sentence"),
+    [
+        (["today's"] * 2, "Of 2 runs, 2 were made by today's code; 0 are of other code."),
+        (["0ld", ""], "Of 2 runs, 0 were made by today's code; 2 are of other code."),
+    ],
+)
+def test_where_none_was_carried_nothing_is_said_of_it(states: list[str], sentence: str) -> None:
+    assert study_report.origins_sentence([ORIGINS[state] for state in states]) == sentence
 
 
 def test_runs_of_other_parameters_are_named(tmp_path: Path) -> None:
@@ -375,9 +457,10 @@ def test_runs_of_other_parameters_are_named(tmp_path: Path) -> None:
 
 
 def test_the_command_says_that_images_are_needed(tmp_path: Path) -> None:
-    runs = [run("rates", "0.1", 0, 900, code="0ld", dataset="own")]
+    runs = [run("rates", "0.1", 0, 900, provenance="0ld", dataset="own")]
     section = text(load(tmp_path, "rates", f"{YAML}needs: images", runs))
-    assert '`make study NAME=rates SET="data.own.path=..."` repeats them' in section
+    for command, does in (("carry", "shows whether it matters"), ("study", "repeats them")):
+        assert f'`make {command} NAME=rates SET="data.own.path=..."` {does}' in section
 
 
 def test_of_one_value_nothing_is_chosen(tmp_path: Path) -> None:
@@ -390,8 +473,3 @@ def test_a_difference_of_exactly_a_point_is_within_it(tmp_path: Path) -> None:
     published = "value,accuracy,train_loss\n0.1,0.892,\n"  # 0.892 - 0.882 > 0.01
     section = text(load(tmp_path, "rates", YAML, [run("rates", "0.1", 0, 882)], published))
     assert "1 of 1 published accuracies come out within 1.0 point." in section
-
-
-def test_so_are_all_runs_of_a_table_that_does_not_say(rates: StudyResults) -> None:
-    known = dataclasses.replace(rates, runs=rates.runs.drop(columns="code"))
-    assert known.of_other_code(CODE) == ["rates-0.1-s0", "rates-0.2-s0"]

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 from imgclf.common.errors import UserError
 from imgclf.common.files import sha256, write_json
 from imgclf.inference import cards
-from imgclf.inference.cards import Card, Scaling
+from imgclf.inference.cards import Card, ModelCard, Scaling, Start
 from imgclf.model import Model, SchedulerSettings, TrainingSettings
 from imgclf.networks.fc import FC
+from imgclf.provenance import code, environment, results
+from imgclf.provenance.code import Graph
+from tests.project import ROOT
 
 IMAGES = np.arange(3 * 1 * 2 * 2, dtype=np.uint8).reshape(3, 1, 2, 2)
 LABELS = np.array([2, 0, 1], np.uint8)
@@ -27,8 +31,17 @@ MODEL = Model(
 )
 
 
+LAUNCHER = "torchrun --nproc-per-node 2"
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return code.scan(ROOT)
+
+
 @pytest.fixture
-def card(tmp_path: Path) -> Card:
+def whole(tmp_path: Path, graph: Graph) -> ModelCard:
+    """Return a model's card, with its initial weights, as it is read from tmp_path/m.json."""
     folder = tmp_path / "tiny"
     folder.mkdir()
     for part, length in (("train", 3), ("validation", 0)):
@@ -44,12 +57,85 @@ def card(tmp_path: Path) -> Card:
         "std": [0.125],
         "sha256": {path.name: sha256(path) for path in folder.iterdir()},
     }
-    write_json(tmp_path / "m.json", cards.assign(MODEL, values))
-    return cards.read(tmp_path / "m.json")[1]
+    (tmp_path / "initial.safetensors").write_bytes(b"some weights")
+    begin = cards.start(tmp_path, "initial")
+    given = (MODEL, LAUNCHER, values, begin, graph, environment.packages())
+    write_json(tmp_path / "m.json", cards.assign(*given))
+    return cards.read(tmp_path / "m.json")
 
 
-def test_a_card_is_read_as_it_was_written(card: Card, tmp_path: Path) -> None:
-    assert cards.read(tmp_path / "m.json")[0] == MODEL
+@pytest.fixture
+def card(whole: ModelCard) -> Card:
+    """Return the data set's part of it."""
+    return whole.data
+
+
+def test_a_card_is_read_as_it_was_written(whole: ModelCard, graph: Graph) -> None:
+    assert whole.model == MODEL
+    assert whole.launcher == LAUNCHER
+    sha256_of_weights = hashlib.sha256(b"some weights").hexdigest()
+    assert whole.start == Start(file="initial.safetensors", sha256=sha256_of_weights)
+    assert whole.packages == environment.packages()
+    expected = {"train": results.training_code(graph, MODEL)}
+    assert whole.files == expected | {"evaluate": results.evaluation_code(graph, MODEL)}
+
+
+def test_a_digest_stands_for_the_code_of_each_stage(whole: ModelCard, tmp_path: Path) -> None:
+    written = json.loads((tmp_path / "m.json").read_text())
+    assert written["code"] == {stage: code.digest(files) for stage, files in whole.files.items()}
+    assert len({*written["code"].values()}) == 2
+
+
+def test_another_network_is_no_part_of_the_code(whole: ModelCard, graph: Graph) -> None:
+    """Nor are other optimisers, schedules and losses: adding one makes no result old."""
+    for files in whole.files.values():
+        assert "imgclf/networks/fc.py" in files
+        assert "imgclf/networks/lenet5.py" not in files
+    other = replace(MODEL, training=replace(MODEL.training, optimizer="sgd"))
+    changed = results.differing(results.training_code(graph, other), whole.files["train"])
+    assert {"OPTIMIZERS.adam", "OPTIMIZERS.sgd"} <= {*changed}
+    assert all(name.startswith(("OPTIMIZERS", "imgclf/training/optimizers/")) for name in changed)
+
+
+def test_without_a_name_there_is_nothing_to_start_from(whole: ModelCard, tmp_path: Path) -> None:
+    assert cards.start(tmp_path, "") is None
+    path = tmp_path / "m.json"
+    write_json(path, json.loads(path.read_text()) | {"start": None})
+    assert cards.read(path) == replace(whole, start=None)
+
+
+def test_the_weights_to_start_from_are_those_that_the_card_names(
+    whole: ModelCard, tmp_path: Path
+) -> None:
+    assert cards.initial_weights(whole, tmp_path) == b"some weights"
+    path = tmp_path / "initial.safetensors"
+    message = rf"^{path} is not the file that the card of m names: dvc repro .* weights makes it$"
+    path.write_bytes(b"same weights")
+    with pytest.raises(UserError, match=message):
+        cards.initial_weights(whole, tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match=message):
+        cards.initial_weights(whole, tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_code_that_is_not_that_of_the_card_is_refused(stage: str, whole: ModelCard) -> None:
+    cards.check_code(whole, stage)
+    name = "imgclf/networks/fc.py"
+    files = whole.files | {stage: whole.files[stage] | {name: "0" * code.DIGITS}}
+    with pytest.raises(UserError, match=f"^{name} was edited after this run started"):
+        cards.check_code(replace(whole, files=files), stage)
+
+
+def test_packages_that_are_not_those_of_the_card_are_refused(whole: ModelCard) -> None:
+    other = replace(whole, packages=whole.packages | {"torch": "1.0"})
+    here = whole.packages["torch"]
+    message = f"^torch is {here} here, and the card of m says 1.0: dvc repro --force .* check"
+    with pytest.raises(UserError, match=message):
+        cards.check_code(other, "train")
+
+
+def test_a_data_set_is_read_as_it_was_written(card: Card) -> None:
     assert card.classes == ["a", "b", "c"]
     assert list(card.shape) == [1, 2, 2]
     assert (card.mean, card.std) == ([0.25], [0.125])
@@ -66,10 +152,11 @@ def test_a_card_is_read_as_it_was_written(card: Card, tmp_path: Path) -> None:
         ("data.dataset", "other", "dataset: 'tiny' is unknown. Allowed: other"),
         ("settings.lr", -1, "lr: -1 is not allowed"),
         ("settings.network", "mlp", "network: 'mlp' is unknown"),
-        ("colour", 1, "is not the card of a model"),
+        ("start.sha256", 1, "sha256: 1 is not allowed"),
+        ("start.colour", 1, "'colour' is unknown"),
     ],
 )
-@pytest.mark.usefixtures("card")
+@pytest.mark.usefixtures("whole")
 def test_a_bad_card_is_refused_by_name(
     key: str, value: object, message: str, tmp_path: Path
 ) -> None:
@@ -85,6 +172,16 @@ def test_a_bad_card_is_refused_by_name(
         cards.read(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.usefixtures("whole")
+def test_what_lacks_its_code_is_not_a_card(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    values = json.loads(path.read_text())
+    del values["files"]
+    write_json(path, values)
+    with pytest.raises(UserError, match=f"^{path}: is not the card of a model: dvc repro makes it"):
+        cards.read(path)
 
 
 def test_load_returns_the_arrays_of_a_part(card: Card, tmp_path: Path) -> None:

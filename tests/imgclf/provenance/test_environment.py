@@ -1,20 +1,30 @@
 import platform
 
-import matplotlib as mpl
 import numpy as np
-from imgclf.training.environment import environment
+import PIL
+import sklearn
+import torch
+import torchvision
+
+from imgclf.provenance import environment
 
 
-def test_every_key_has_a_value() -> None:
-    where = environment()
-    packages = ["torch", "torchvision", "matplotlib", "numpy"]
-    assert list(where) == ["os", "processor", "python", *packages]
+def test_a_machine_has_a_value_for_every_key() -> None:
+    where = environment.machine()
+    assert list(where) == ["os", "processor", "python"]
     assert all(value.strip() for value in where.values())
     assert not where["processor"].startswith(" ")
-
-
-def test_versions_are_those_that_run() -> None:
-    where = environment()
     assert where["python"] == platform.python_version()
-    assert where["numpy"] == np.__version__
-    assert where["matplotlib"] == mpl.__version__
+
+
+def test_packages_are_those_that_run() -> None:
+    modules = {
+        "torch": torch,
+        "torchvision": torchvision,
+        "numpy": np,
+        "scikit-learn": sklearn,
+        "pillow": PIL,
+    }
+    # "2.14.1+cu130" is how a package was built, and where.
+    versions = {name: each.__version__.partition("+")[0] for name, each in modules.items()}
+    assert environment.packages() == versions

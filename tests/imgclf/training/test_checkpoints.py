@@ -1,7 +1,9 @@
 import hashlib
 import io
+import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -121,42 +123,98 @@ def test_remove_removes_the_folder_and_may_be_repeated(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-SETTINGS = {"lr": 0.1, "scheduler": {"name": "none", "gamma": 0.9}}
+WHERE = {"device": "cpu", "processes": 2, "processor": "a processor"}
 
 
 @pytest.fixture
-def inputs(tmp_path: Path) -> list[Path]:
-    paths = [tmp_path / "here/card.json", tmp_path / "here/code/__init__.py"]
-    (tmp_path / "here/code").mkdir(parents=True)
-    for path in paths:
-        path.write_text(f"content of {path.name}")
-    return paths
+def card(tmp_path: Path) -> Path:
+    path = tmp_path / "here/m.json"
+    path.parent.mkdir()
+    path.write_text('{"settings": {"lr": 0.1}}')
+    return path
 
 
-def test_key_is_a_short_name_of_settings_and_contents(inputs: list[Path]) -> None:
-    key = checkpoints.key(SETTINGS, inputs)
+def test_key_is_a_short_name_of_a_machine_and_a_card(card: Path) -> None:
+    key = checkpoints.key(WHERE, card)
     assert key.isalnum()
     assert len(key) == 32
-    assert checkpoints.key(dict(reversed(SETTINGS.items())), reversed(inputs)) == key
+    assert checkpoints.key(dict(reversed(WHERE.items())), card) == key
 
 
-def test_key_stays_when_the_folder_moves(inputs: list[Path], tmp_path: Path) -> None:
-    key = checkpoints.key(SETTINGS, inputs)
+def test_key_stays_when_the_folder_moves(card: Path, tmp_path: Path) -> None:
+    key = checkpoints.key(WHERE, card)
     shutil.move(tmp_path / "here", tmp_path / "there")
-    moved = [tmp_path / "there" / path.relative_to(tmp_path / "here") for path in inputs]
-    assert checkpoints.key(SETTINGS, moved) == key
+    assert checkpoints.key(WHERE, tmp_path / "there/m.json") == key
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{}, SETTINGS | {"lr": 0.2}, SETTINGS | {"more": None}, SETTINGS | {"scheduler": {}}],
+    "where",
+    [{}, WHERE | {"device": "cuda"}, WHERE | {"processes": 1}, WHERE | {"more": None}],
 )
-def test_key_changes_with_the_settings(settings: dict[str, Any], inputs: list[Path]) -> None:
-    assert checkpoints.key(settings, inputs) != checkpoints.key(SETTINGS, inputs)
+def test_key_changes_with_the_machine(where: dict[str, Any], card: Path) -> None:
+    assert checkpoints.key(where, card) != checkpoints.key(WHERE, card)
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_key_changes_with_the_content_of_a_file(number: int, inputs: list[Path]) -> None:
-    key = checkpoints.key(SETTINGS, inputs)
-    inputs[number].write_text(inputs[number].read_text() + " ")
-    assert checkpoints.key(SETTINGS, inputs) != key
+@pytest.mark.parametrize(("old", "new"), [("0.1", "0.2"), ("}}", '}, "start": null}'), ("{", " {")])
+def test_key_changes_with_the_content_of_the_card(old: str, new: str, card: Path) -> None:
+    key = checkpoints.key(WHERE, card)
+    card.write_text(card.read_text().replace(old, new))
+    assert checkpoints.key(WHERE, card) != key
+
+
+def leave(folder: Path, **days: float) -> None:
+    """Leave files, `a__b` for a/b, that were written so many days ago, as were their folders."""
+    for name, ago in days.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+        then = time.time() - ago * 24 * 3600
+        os.utime(path, (then, then))
+        if path.parent != folder:
+            os.utime(path.parent, (then, then))
+
+
+def left(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+RECENT, LONG_AGO = checkpoints.DAYS - 1, checkpoints.DAYS + 1
+
+
+def test_sweep_removes_what_is_old_and_nothing_else(tmp_path: Path) -> None:
+    leave(tmp_path, killed__1=LONG_AGO, killed__2=LONG_AGO, paused__1=RECENT)
+    leave(tmp_path, features__old=LONG_AGO, features__new=RECENT)
+    # The folder of a checkpoint that was written over is older than the checkpoint, and the older
+    # of two checkpoints is as old as its epoch.
+    leave(tmp_path, slow__2=RECENT, slow__1=LONG_AGO)
+    checkpoints.sweep(tmp_path)
+    assert left(tmp_path) == {"paused/1", "features/new", "slow/1", "slow/2"}
+    assert not (tmp_path / "killed").exists()
+
+
+def test_sweep_removes_all_if_all_is_old(tmp_path: Path) -> None:
+    leave(tmp_path, killed__1=LONG_AGO, features__old=LONG_AGO, features__older=2 * LONG_AGO)
+    checkpoints.sweep(tmp_path)
+    checkpoints.sweep(tmp_path)
+    assert left(tmp_path) == set()
+
+
+def test_sweep_of_no_folder_does_nothing(tmp_path: Path) -> None:
+    checkpoints.sweep(tmp_path / "none")
+    assert names(tmp_path) == []
+
+
+def test_two_sweeps_at_once_do_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(tmp_path, killed__1=LONG_AGO, stopped__1=LONG_AGO, paused__1=RECENT)
+    remove = shutil.rmtree
+
+    def sweep_first(path: Path) -> None:
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        checkpoints.sweep(tmp_path)
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", sweep_first)
+    checkpoints.sweep(tmp_path)
+    assert left(tmp_path) == {"paused/1"}

@@ -1,8 +1,10 @@
 import math
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from imgclf import tables
 from imgclf.training import history
 from imgclf.training.history import Epoch
 
@@ -10,10 +12,13 @@ from imgclf.training.history import Epoch
 def epoch(number: int, validation_accuracy: float = math.nan, **values: float) -> Epoch:
     usual = {"train_loss": 0.5, "train_accuracy": 0.75, "validation_loss": math.nan}
     rates = {"validation_accuracy": validation_accuracy, "learning_rate": 0.001}
-    return Epoch(epoch=number, **(usual | rates | values))
+    return Epoch(epoch=number, weights=WEIGHTS[number], **(usual | rates | values))
 
 
-HEADER = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate\n"
+WEIGHTS = {number: f"{number}e{number:062}" for number in range(100)}
+"""Of each epoch: pandas would take most of them for numbers."""
+COLUMNS = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate"
+HEADER = f"{COLUMNS},weights\n"
 
 
 def test_csv_of_no_epochs_is_the_header() -> None:
@@ -23,15 +28,21 @@ def test_csv_of_no_epochs_is_the_header() -> None:
 @pytest.mark.parametrize(
     ("given", "row"),
     [
-        (epoch(1, 0.25, validation_loss=2.0), "1,0.5,0.75,2,0.25,0.001\n"),
-        (epoch(20), "20,0.5,0.75,,,0.001\n"),
-        (epoch(3, 1 / 3, train_loss=123.4567891), "3,123.457,0.75,,0.333333,0.001\n"),
-        (epoch(4, 0.0, learning_rate=1e-7), "4,0.5,0.75,,0,1e-07\n"),
-        (epoch(5, 0.5, validation_loss=math.inf), "5,0.5,0.75,inf,0.5,0.001\n"),
+        (epoch(1, 0.25, validation_loss=2.0), "1,0.5,0.75,2,0.25,0.001"),
+        (epoch(20), "20,0.5,0.75,,,0.001"),
+        (epoch(3, 1 / 3, train_loss=123.4567891), "3,123.457,0.75,,0.333333,0.001"),
+        (epoch(4, 0.0, learning_rate=1e-7), "4,0.5,0.75,,0,1e-07"),
+        (epoch(5, 0.5, validation_loss=math.inf), "5,0.5,0.75,inf,0.5,0.001"),
     ],
 )
 def test_csv_has_six_digits_and_nothing_for_nan(given: Epoch, row: str) -> None:
+    row += f",{WEIGHTS[given.epoch]}\n"  # whole: a part of a hash would prove less
     assert history.csv([given, given]) == HEADER + row + row
+
+
+def test_weights_are_read_from_a_table_as_they_were_written(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text(history.csv([epoch(1), epoch(10)]))
+    assert [*tables.read(tmp_path / "history.csv")["weights"]] == [WEIGHTS[1], WEIGHTS[10]]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ def epoch(validation: float) -> Epoch:
         validation_loss=validation,
         validation_accuracy=validation,
         learning_rate=0.1,
+        weights="c0ffee",
     )
 
 

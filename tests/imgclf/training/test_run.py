@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from imgclf.common.errors import UserError
-from imgclf.inference import forward
+from imgclf.inference import forward, weights
 from imgclf.model import TrainingSettings
 from imgclf.training import checkpoints
 from imgclf.training.run import Run
@@ -28,6 +28,17 @@ def test_a_run_is_finished_after_its_epochs() -> None:
         finished.append(training.advance().epoch)
     assert finished == [1, 2] == [epoch.epoch for epoch in training.epochs]
     assert training.seconds > 0
+    assert training.cpu_seconds > 0
+
+
+def test_an_epoch_has_the_hash_of_the_weights_after_it() -> None:
+    training, same, other = run(epochs=2), run(epochs=2), run(epochs=2, weight_decay=1e-6)
+    hashes = []
+    while not training.finished:
+        hashes.append(training.advance().weights)
+        assert hashes[-1] == weights.digest(training.trainer.network.state_dict())
+        assert same.advance().weights == hashes[-1] != other.advance().weights
+    assert hashes[0] != hashes[1]
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch() -> None:
@@ -72,7 +83,7 @@ def test_a_run_resumed_from_a_checkpoint_ends_the_same(done: int, tmp_path: Path
     state = checkpoints.load(tmp_path)
     assert state is not None
     resumed.load_state_dict(state)
-    assert resumed.seconds == killed.seconds
+    assert (resumed.seconds, resumed.cpu_seconds) == (killed.seconds, killed.cpu_seconds)
     while not resumed.finished:
         resumed.advance()
     assert resumed.epochs == whole.epochs
