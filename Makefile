@@ -64,9 +64,10 @@ audit: setup
 	pip-audit --requirement requirements.txt --no-deps --disable-pip
 	git ls-files -z | xargs -0 detect-secrets-hook --baseline .secrets.baseline
 
-# Exact pins for every platform, from the direct dependencies in pyproject.toml.
+# Exact pins for every platform, from the direct dependencies in pyproject.toml; the same for every
+# version of Python, as versions decide results.
 lock: setup
-	uv pip compile --universal --quiet --extra dev --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
+	uv pip compile --universal --fork-strategy fewest --quiet --extra dev --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
 
 clean:
 	rm -rf .venv

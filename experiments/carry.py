@@ -59,8 +59,9 @@ def main() -> None:
     study.refuse_changes(repository)
     today = Revision(repository, output("git", "rev-parse", "HEAD", cwd=repository).strip())
     more = options.parameters(args)
-    names = args.names or [name for name in plan.names() if collect.load(name)]
-    rows = [row for name in names for row in plan.rows(name, plan.load(name, more), today)]
+    rows = [row for name in args.names for row in plan.rows(name, plan.load(name, more), today)]
+    if not args.names:
+        rows = list(_all_rows(more, today))
     here, _ = options.places(args, repository, today.commit)
     _, resources = options.engine(args)
     with study.alone(here.folder):
@@ -75,6 +76,20 @@ def main() -> None:
         raise UserError(
             f"{len(refused)} not the same, make study runs them: {study.shortened(refused)}"
         )
+
+
+def _all_rows(more: Mapping[str, object], today: Revision) -> Iterable[Row]:
+    """Yield the rows of all studies with results, but those whose images are not named here."""
+    for name in plan.names():
+        if not collect.load(name):
+            continue
+        wanted = plan.load(name, more)
+        try:
+            yield from plan.rows(name, wanted, today)
+        except UserError as error:
+            if not wanted.needs:
+                raise
+            print(f"{name} is left out, as it needs {wanted.needs}: {error}", flush=True)
 
 
 def _stale(rows: Iterable[Row], ledger: Ledger, today: Revision) -> list[Case]:

@@ -185,7 +185,7 @@ class Asked:
 
 def ask(values: Mapping[str, Any], model: str) -> Asked:
     """Return what the parameters `values` ask of `model`; raise `UserError` for any mistake."""
-    chosen = params.parse(json.dumps(values))  # JSON is YAML; every mistake is found here
+    chosen = params.check(values)  # every mistake is found here
     mine = chosen.zoo[model]
     data = chosen.data[mine.dataset]
     sources.check(chosen.data, [mine.dataset])
@@ -201,6 +201,8 @@ class Revision:
         self.repository = repository
         self.commit = commit
         self.params = settings.parse(self.show("params.yaml"))
+        self._known: dict[tuple[Any, ...], Provenance] = {}
+        """By what decides which code is used: a study has few of them, and many rows."""
 
     def show(self, path: str) -> str:
         """Return the text of a file in the commit."""
@@ -215,7 +217,13 @@ class Revision:
 
     def provenance(self, asked: Asked, packages: dict[str, str]) -> Provenance:
         """Return what makes a result of this commit with these packages."""
-        return results.provenance(self.graph, asked.model, asked.data.source, packages)
+        training = asked.model.training
+        of_code = (training.optimizer, training.scheduler.name, training.loss)
+        key = (asked.model.network_name, *of_code, asked.data.source, *packages.items())
+        if key not in self._known:
+            made_by = results.provenance(self.graph, asked.model, asked.data.source, packages)
+            self._known[key] = made_by
+        return self._known[key]
 
 
 _graphs: dict[str, Graph] = {}

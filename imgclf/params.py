@@ -7,6 +7,7 @@ that a mistake is found before anything starts.
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from pydantic.dataclasses import dataclass
 
@@ -36,7 +37,11 @@ _LAUNCHER = "launcher"
 
 def parse(text: str) -> Params:
     """Return the parameters in the YAML `text`; raise `UserError` for the first thing amiss."""
-    values = settings.parse(text)
+    return check(settings.parse(text))
+
+
+def check(values: Mapping[str, Any]) -> Params:
+    """Return the parameters in `values`, as YAML has them; raise `UserError` as `parse` does."""
     for key in _STRUCTURE:
         if key not in values:
             raise UserError(f"{key}: is missing")

@@ -129,14 +129,10 @@ def assign(
     }
 
 
-_KEYS = {"name", "settings", "launcher", "data", "start", "packages", "code", "files"}
-"""Of what `assign` returns."""
-
-
 def read(path: Path) -> ModelCard:
     """Return a model's card from a JSON file; raise `UserError` if it is not one."""
     values = read_json(path)
-    if not isinstance(values, dict) or values.keys() != _KEYS:
+    if not isinstance(values, dict) or "files" not in values:
         raise UserError(f"{path}: is not the card of a model: dvc repro makes it")
     card = settings.read(Card, values["data"], f"{path}: data")
     begin = values["start"]

@@ -35,7 +35,7 @@ def key(where: dict[str, Any], card: Path) -> str:
 
 def sweep(folder: Path) -> None:
     """Remove what nobody has gone on with for `DAYS`: killed trainings, features of old code."""
-    # Features first: their folder is removed as a whole only if it has none that are newer.
+    # Features before their folder, which goes with the last of them.
     for path in [*folder.glob("features/*"), *folder.glob("*")]:
         with contextlib.suppress(FileNotFoundError):  # another training has just removed it
             newest = max((inner.stat().st_mtime for inner in path.glob("*")), default=0.0)
