@@ -297,7 +297,7 @@ def _setting(key: str, value: object) -> str:
 def epochs_table(history: pd.DataFrame, published: Published | None = None) -> list[str]:
     """Return a row for each epoch, folded away, with the published figures if there are any."""
     epochs = formatted(
-        history,
+        history.drop(columns="weights", errors="ignore"),  # a hash, which tables of before lack
         train_loss="{:.4f}".format,
         train_accuracy=percent,
         validation_loss="{:.4f}".format,
