@@ -61,7 +61,9 @@ def worst_confidence(probabilities: Floats, labels: Ints) -> float:
 PICTURE = """
 def wrong(results: Results) -> Figure:
     figure = Figure()
-    figure.subplots().imshow(results.mistakes["images"][0][0])
+    axes = figure.subplots()
+    for image in results.mistakes["images"][:1]:
+        axes.imshow(image[0])
     return figure
 
 

@@ -12,6 +12,7 @@ import safetensors.torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imgclf.common.files import write_json
 from tests.project import commit, copy_project, edit_params, run, use_digits
 
 
@@ -187,39 +188,37 @@ def test_bad_files_are_refused(project: Path, tmp_path: Path, kind: str) -> None
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(LABELS))
     name, content, message = BAD_FILES[kind]
     (raw / name).write_bytes(content)
+    settings = {"source": "fashion_mnist", "validation_images": 5000}
+    write_json(tmp_path / "wanted.json", {"settings": settings, "code": {}, "packages": {}})
     command = ["python", "-m", "stages.normalise", "--dataset", "fashion_mnist"]
-    command += ["--params", "params.yaml", "--raw", str(raw)]
+    command += ["--wanted", f"{tmp_path}/wanted.json", "--raw", str(raw)]
     command += ["--output", f"{tmp_path}/out", "--card", f"{tmp_path}/card.json"]
     assert_refused(run(project, *command, check=False), message)
-    assert {path.name for path in tmp_path.iterdir()} == {"raw"}
+    assert {path.name for path in tmp_path.iterdir()} == {"raw", "wanted.json"}
 
 
 def test_no_network_lists_every_source_with_its_reason(project: Path, tmp_path: Path) -> None:
     command = ["env", "http_proxy=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9"]
     command += [f"PATH={tmp_path}", sys.executable, "-m", "stages.fetch"]
-    command += ["--wanted", f"{tmp_path}/wanted.json", "--output", f"{tmp_path}/out"]
-    (tmp_path / "wanted.json").write_text('{"source": "fashion_mnist", "mirror": ""}')
+    command += ["--dataset", "fashion_mnist", "--params", "params.yaml"]
+    command += ["--output", f"{tmp_path}/out"]
     done = run(project, *command, check=False)
     reasons = ("Connection refused", "this system has no apt-get", "`mirror`")
     assert_refused(done, "fashion-mnist.s3-website", "github.com", *reasons)
-    assert {path.name for path in tmp_path.iterdir()} == {"wanted.json"}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_read_only_folder_is_named(project: Path) -> None:
-    command = ["python", "-m", "stages.check", "--params", "params.yaml", "--sources"]
-    done = run(project, *command, "/proc/sys/sources", "--output", "checked.txt", check=False)
+    command = ["python", "-m", "stages.check", "--params", "params.yaml"]
+    done = run(project, *command, "--output", "/proc/sys/wanted", check=False)
     assert_refused(done, "/proc/sys")
-
-
-INPUTS = {"initial": "weights", "features": "features"}
 
 
 def test_a_full_disk_leaves_no_half_written_file(trained: Path, tmp_path: Path) -> None:
     train = "python -m stages.train --data data/normalised"
     paths = " ".join(f"--{name} {tmp_path}/{name}" for name in ("weights", "metrics", "history"))
-    rest = f"--record {tmp_path}/run --checkpoints {tmp_path}/checkpoints"
-    rest += " --card data/assigned/fc.json"
-    rest += "".join(f" --{k} data/{d}/fc.safetensors" for k, d in INPUTS.items())
+    rest = f"--records {tmp_path}/runs --checkpoints {tmp_path}/checkpoints"
+    rest += " --card data/assigned/fc.json --initial data/weights"
     # A limit on the size of a file fails as a full disk does: in the middle of a write.
     limited = f"ulimit -f 100; exec {train} {paths} {rest}"
     assert_refused(run(trained, "bash", "-c", limited, check=False), "File too large")

@@ -44,6 +44,7 @@ def project(landed: Path) -> Iterator[Path]:
     yield landed
     run(landed, "git", "reset", "--quiet", "--hard", head)
     run(landed, "git", "clean", "--quiet", "--force", "-d")
+    run(landed, "dvc", "checkout", "--quiet", "--force")
 
 
 def edit(project: Path, path: str, old: str, new: str) -> None:

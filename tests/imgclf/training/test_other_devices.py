@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from imgclf.inference import devices, forward
+from imgclf.inference import devices
 from imgclf.model import SchedulerSettings, TrainingSettings
 from imgclf.training.processes import Processes
 from imgclf.training.run import Run
@@ -24,8 +24,9 @@ def what_such_tensors_need(monkeypatch: pytest.MonkeyPatch) -> None:
     # Assigning to `.data` would leave their values behind.
     monkeypatch.setattr(torch.__future__, "get_overwrite_module_params_on_conversion", lambda: True)
     # Views of such tensors are not possible in inference mode.
-    logits = forward.logits.__wrapped__  # type: ignore[attr-defined]
-    monkeypatch.setattr(forward, "logits", torch.no_grad()(logits))
+    real = torch.inference_mode
+    without = lambda mode=True: torch.no_grad() if mode else real(mode=False)  # noqa: E731
+    monkeypatch.setattr(torch, "inference_mode", without)
     for name in ("all_reduce", "broadcast"):
         monkeypatch.setattr(dist, name, lambda *_, **__: None)
 
