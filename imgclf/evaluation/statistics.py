@@ -19,7 +19,7 @@ Only `scipy.special` is used: `scipy.stats` would take half a second to import.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +137,7 @@ class Sample:
     values: Sequence[float]
     """What is compared, of each run."""
     outcomes: Bits = field(default_factory=lambda: np.zeros((0, 0), bool))
-    """Which test images each run got right (n, N), where the values are their means; else (0, 0)."""
+    """Which test images each run got right (n, N), if the values are their means; else (0, 0)."""
     start: str = ""
     """Runs of the same start and seed share their initial weights and the order of the images."""
 
@@ -158,6 +158,8 @@ class Difference:
     num_seeds: int
     """Of the value with fewer."""
     paired: bool
+    prior_freedom: float = 0.0
+    """Degrees of freedom that come from other comparisons."""
 
     @property
     def variance(self) -> float:
@@ -207,24 +209,20 @@ class Difference:
     @property
     def reversed(self) -> "Difference":
         """The second value's difference from the first."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Difference(**values | {"mean": -self.mean})
+        return replace(self, mean=-self.mean)
 
     def with_seeds(self, count: int) -> "Difference":
         """Return what is to be expected of `count` seeds of each value, the mean as found."""
         share = self.num_seeds / count
         images = max(self.image_variance - self.rest, 0.0)
-        freedom = (1 if self.paired else 2) * (count - 1)
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Difference(
-            **values
-            | {
-                "seed_variance": self.seed_variance * share,
-                "seed_freedom": freedom,
-                "image_variance": images + self.rest * share,
-                "rest": self.rest * share,
-                "num_seeds": count,
-            }
+        freedom = (1 if self.paired else 2) * (count - 1) + self.prior_freedom
+        return replace(
+            self,
+            seed_variance=self.seed_variance * share,
+            seed_freedom=freedom,
+            image_variance=images + self.rest * share,
+            rest=self.rest * share,
+            num_seeds=count,
         )
 
 
@@ -259,6 +257,57 @@ def difference(first: Sample, second: Sample, spread: Spread | None = None) -> D
         num_seeds=min(sizes),
         paired=False,
     )
+
+
+def moderated(found: Sequence[Difference], most: float) -> list[Difference]:
+    """Return differences with variances by seeds that have learned from each other.
+
+    Five seeds alone have t of four degrees of freedom. If the variances of a family are alike, as
+    chi-squared variables are, they are replaced by a common one; if not, each keeps its own; and
+    in between: s^2 -> (d0 s0^2 + d s^2) / (d0 + d) with d0 + d degrees of freedom, but no more than
+    `most`. Smyth, "Linear models and empirical Bayes methods for assessing differential expression
+    in microarray experiments", 2004, section 6.2.
+    """
+    own = np.array([each.seed_freedom for each in found], float)
+    variances = np.array([each.seed_variance * each.num_seeds for each in found], float)
+    if len(found) < 3 or not np.median(variances):
+        return list(found)
+    prior, freedom = _prior(np.maximum(variances, 1e-5 * np.median(variances)), own)
+    whole = np.maximum(np.minimum(own + freedom, most), own)
+    # With d0 beyond any bound, only the common variance counts.
+    share = freedom / (freedom + own) if math.isfinite(freedom) else np.ones_like(own)
+    shrunk = share * prior + (1 - share) * variances
+    return [
+        replace(
+            each,
+            seed_variance=float(variance) / each.num_seeds,
+            seed_freedom=float(total),
+            prior_freedom=float(total - each.seed_freedom),
+        )
+        for each, variance, total in zip(found, shrunk, whole, strict=True)
+    ]
+
+
+def _prior(variances: NDArray[np.float64], own: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the common variance s0^2 and its degrees of freedom d0, by moments of logarithms."""
+    logs = np.log(variances) - special.digamma(own / 2) + np.log(own / 2)
+    excess = float(np.var(logs, ddof=1) - special.polygamma(1, own / 2).mean())
+    if excess <= 0:
+        return math.exp(float(logs.mean())), math.inf
+    half = _inverse_trigamma(excess)
+    return math.exp(float(logs.mean() + special.digamma(half)) - math.log(half)), 2 * half
+
+
+def _inverse_trigamma(value: float) -> float:
+    """Return x with trigamma(x) = value, by Newton's method on 1 / trigamma."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(special.polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
+        x += step
+        if -step / x < 1e-10:
+            break
+    return x
 
 
 def _of_seeds(sample: Sample, seeds: Sequence[int]) -> Sample:

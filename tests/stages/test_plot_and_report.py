@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 
 from imgclf import markdown
 from imgclf.common.files import write, write_json
-from imgclf.study import CODE_OF, todays_code
+from imgclf.provenance import code
 from stages import plot, report
 from tests.project import PARAMS, ROOT, run
 
@@ -36,6 +38,17 @@ validation_images: 10000
 models:
   alexnet: {settings: {epochs: 30}, accuracy: 0.9, best_epoch: 2}
 """
+AGAIN = """
+title: Rates, replicated
+published: rates
+model: fc
+varies: {lr: [0.1, 0.2]}
+seeds: [0, 1, 2, 3, 4]
+"""
+CLAIMS = """
+claims: [{says: small rates are better, of: fashion_mnist, study: rates, parts: [{highest: "0.1"}]}]
+"""
+SOURCES = "sources: [{what: a diary of rates, of: fashion_mnist, environment: {torch: 1.8}}]"
 PUBLISHED_HISTORY = HISTORY.drop(columns="learning_rate").assign(
     model="alexnet", train_steps=10, validation_steps=5
 )
@@ -49,6 +62,23 @@ def csv(path: Path, table: pd.DataFrame) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tables of `fc`, and of a study of two networks."""
     monkeypatch.chdir(tmp_path)
+    tables_of_models_and_networks()
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Every page of a project with a published table as well; the working directory is there."""
+    folder = tmp_path_factory.mktemp("published")
+    with chdir(folder), pytest.MonkeyPatch.context() as monkeypatch:
+        tables_of_models_and_networks()
+        published_table()
+        made = make(monkeypatch)
+    with chdir(folder):
+        yield made
+
+
+def tables_of_models_and_networks() -> None:
     write(Path("published/cifar10.yaml"), PUBLISHED)
     csv(Path("published/cifar10_history.csv"), PUBLISHED_HISTORY)
     params = PARAMS.read_text("utf-8")
@@ -66,17 +96,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wrong = [(0, *pair, 1.0) for pair in zip(CLASSES[:2], CLASSES[-2:], strict=True)]
     np.save("plots/mistakes/fc.npy", np.array(wrong, [*fields, ("confidence", "f4")]))
 
-    for stage in CODE_OF:
-        write(Path(f"data/code/{stage}.txt"), f"of {stage}\n")
-    code = {"alexnet": todays_code(Path("data/code")), "mobilenet_v2": "another"}
-
+    write_json(Path("data/wanted/code.json"), code.json_graph(code.scan(ROOT)))
+    write_json(Path("data/wanted/packages.json"), {})
     write(Path("studies/short.yaml"), STUDY)
     models = ("alexnet", "mobilenet_v2")
     names = [f"short-{model}-s0" for model in models]
     settings = json.dumps({"dataset": "cifar10", "epochs": 2})
     more = {"seed": 0, "dataset": "cifar10", "settings": settings, "seconds": 9.0}
     rows = [
-        {**FIGURES, **TRAINING, **more, "name": name, "code": code[model]}
+        {**FIGURES, **TRAINING, **more, "name": name}
         | dict.fromkeys(("value", "model", "key"), model)
         for name, model in zip(names, models, strict=True)
     ]
@@ -89,11 +117,31 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for part, table in parts.items():
         csv(Path(f"metrics/studies/short{part}.csv"), table)
-    return tmp_path
 
 
-def make(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run both stages as dvc.yaml does; return results.md."""
+def published_table() -> None:
+    """A published table, a statement of it and its replication, of which one row has been run."""
+    write(
+        Path("published/studies/rates.csv"), "value,accuracy,train_loss\n0.1,0.75,0.2\n0.2,0.7,\n"
+    )
+    write(Path("published/claims.yaml"), CLAIMS)
+    write(Path("published/sources.yaml"), SOURCES)
+    write(Path("studies/again.yaml"), AGAIN)
+    rows = pd.read_csv("metrics/studies/short.csv").iloc[[0] * 5]
+    names = [f"again-0.1-s{seed}" for seed in range(5)]
+    rows = rows.assign(name=names, value="0.1", seed=range(5), model="fc", key=names)
+    rows["accuracy"] = [0.75, 0.8125, 0.6875, 0.75, 0.75]
+    parts = {"": rows.assign(train_loss=[0.2, 0.21, 0.19, 0.2, 0.2])}
+    bits = pd.read_csv("metrics/studies/short_correct.csv").iloc[[0] * 5]
+    parts["_correct"] = bits.assign(name=names)
+    for part, table in (("_history", HISTORY), ("_classes", TABLE)):
+        parts[part] = pd.concat([table.assign(name=name) for name in names])
+    for part, table in parts.items():
+        csv(Path(f"metrics/studies/again{part}.csv"), table)
+
+
+def make(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Run both stages as dvc.yaml does; return the text of every page by its path."""
     commands = re.findall(
         r"cmd: >-\n +python -m stages\.(plot|report) (.*?)\n    deps:",
         (ROOT / "dvc.yaml").read_text("utf-8"),
@@ -103,27 +151,68 @@ def make(monkeypatch: pytest.MonkeyPatch) -> str:
     for (_, arguments), stage in zip(commands, (plot, report), strict=True):
         monkeypatch.setattr(sys, "argv", ["stage", *arguments.split()])
         stage.main()
-    return Path("results.md").read_text("utf-8")
+    pages = [Path("results.md"), *sorted(Path("results").rglob("*.md"))]
+    return {path.as_posix(): path.read_text("utf-8") for path in pages}
 
 
-def test_models_and_networks_of_studies_are_reported_with_all_pictures_and_links(
+def width(row: str) -> int:
+    """The least width of a row of a table in a browser, in pixels: its longest words."""
+    cells = [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", cell) for cell in row.strip("|").split(" | ")]
+    words = [max(map(len, re.split(r"[ \-]|<br>", cell.strip())), default=0) for cell in cells]
+    return sum(9 * letters + 26 for letters in words)  # GitHub's 16 px font and padding
+
+
+def test_every_page_is_linked_and_every_link_and_picture_is_there(pages: dict[str, str]) -> None:
+    assert set(pages) == {
+        *("results.md", "results/environment.md", "results/method.md", "results/statements.md"),
+        *("results/models/fc.md", "results/published/cifar10.md", "results/studies/short.md"),
+        *("results/studies/rates.md", "results/studies/short-alexnet-s0.md"),
+        "results/studies/short-mobilenet_v2-s0.md",
+    }
+    linked = {Path("results.md").resolve()}
+    for path, text in pages.items():
+        for link in re.findall(r"\]\((.*?)\)", text):
+            target, _, anchor = link.partition("#")
+            place = (Path(path).parent / target).resolve() if target else Path(path).resolve()
+            assert place.is_file(), link
+            assert not anchor or anchor in markdown.anchors(place.read_text("utf-8"))
+            linked.add(place)
+        assert not re.search(r"\b(nan|None)\b", text), path
+    files = [*map(Path, pages), *Path("plots/figures").iterdir()]
+    assert {path.resolve() for path in files} == linked
+    assert len([*Path("plots/figures").iterdir()]) == 5 + 1 + 2 * 3 + 1
+
+
+def test_no_table_is_wider_than_a_page(pages: dict[str, str]) -> None:
+    for path, text in pages.items():
+        for line in text.splitlines():
+            assert not line.startswith("|") or width(line) < 980, (path, line)
+
+
+def test_the_first_screen_says_what_was_found(pages: dict[str, str]) -> None:
+    text = pages["results.md"]
+    screen = text.partition("## Statements")[0]
+    assert len(screen) < 3000
+    assert screen.count("*Published* means here") == 1
+    assert "1 sources: (1) a diary of rates (fashion_mnist)." in screen.replace("There are ", "")
+    assert "Of 2 published rows, 1 have been run again" in screen
+    assert "1 have not been run yet" in screen
+    assert "**1 of 1 are reproduced**" in screen
+    assert "Of 1 statements made of them: 0 hold" in screen
+    assert "1 not run yet" in screen
+    assert "7 runs took 1 min 03 s by the clock" in screen
+    headings = re.findall(r"^## (.*)", text, re.MULTILINE)
+    assert headings == [*("In short", "Statements", "Models", "Replication", "Studies", "More")]
+
+
+def test_models_and_networks_have_pages_of_their_own(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = make(monkeypatch)
-    pictures = set(re.findall(r"!\[.*?\]\((.*?)\)", text))
-    assert pictures == {f"plots/figures/{path.name}" for path in Path("plots/figures").iterdir()}
-    assert len(pictures) == 5 + 1 + 2 * 3
-    anchors = markdown.anchors(text)
-    assert len(anchors) == len(set(anchors))
-    assert set(re.findall(r"\]\(#(.*?)\)", text)) <= {*anchors}
-    headings = re.findall(r"^##+ (.*)", text, re.MULTILINE)
-    assert headings == [
-        *("Summary", "fc", "What the published figures get wrong: cifar10", "Studies"),
-        *("A short training", "alexnet (short)", "mobilenet_v2 (short)", "Environment"),
-    ]
-    assert "**Not the published protocol:** `epochs` 2 (published: 30)." in text
-    assert "1 of 2 runs are of other code than today's (`short-mobilenet_v2-s0`)" in text
-    assert not re.search(r"\b(nan|None)\b", text)
+    pages = make(monkeypatch)
+    alexnet = pages["results/studies/short-alexnet-s0.md"]
+    assert "**Not the published protocol:** `epochs` 2 (published: 30)." in alexnet
+    assert "](../../plots/figures/fc_mistakes.png)" in pages["results/models/fc.md"]
+    assert "Of 2 runs, 0 were made by today's code; 2 are of other code." in pages["results.md"]
     assert (project / "plots/curves/train_loss.csv").read_text() == "epoch,fc\n1,0.5\n2,0.2\n"
 
 
@@ -132,8 +221,8 @@ def test_nothing_published_and_no_study_is_needed(
 ) -> None:
     for name in ("published", "studies", "metrics/studies"):
         shutil.rmtree(project / name)
-    headings = re.findall(r"^##+ (.*)", make(monkeypatch), re.MULTILINE)
-    assert headings == ["Summary", "fc", "Environment"]
+    text = make(monkeypatch)["results.md"]
+    assert re.findall(r"^##+ (.*)", text, re.MULTILINE) == ["Models", "More"]
 
 
 @pytest.mark.parametrize("stage", ["plot", "report"])

@@ -56,7 +56,8 @@ def test_new_runs_are_in_the_interval_19_times_of_20() -> None:
 
 def test_the_pooled_spread_is_that_of_an_analysis_of_variance() -> None:
     spread = statistics.pooled([RUNS, OTHERS[:3], [0.5]])
-    assert spread and spread.freedom == 4 + 2
+    assert spread
+    assert spread.freedom == 4 + 2
     expected = (4 * np.var(RUNS, ddof=1) + 2 * np.var(OTHERS[:3], ddof=1)) / 6
     assert spread.deviation == pytest.approx(math.sqrt(expected))
     assert statistics.pooled([[0.5], []]) is None
@@ -96,7 +97,8 @@ def test_mcnemar_is_that_of_statsmodels() -> None:
 
 def test_common_seeds_of_one_start_are_paired() -> None:
     found = statistics.difference(scalars(RUNS), scalars(OTHERS))
-    assert found and found.paired
+    assert found
+    assert found.paired
     expected = stats.ttest_rel(RUNS, OTHERS)
     assert found.p == pytest.approx(float(expected.pvalue))
     assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
@@ -104,7 +106,8 @@ def test_common_seeds_of_one_start_are_paired() -> None:
 
 def test_other_starts_are_compared_by_welch() -> None:
     found = statistics.difference(scalars(RUNS), scalars(OTHERS[:3], "b"))
-    assert found and not found.paired
+    assert found
+    assert not found.paired
     expected = stats.ttest_ind(RUNS, OTHERS[:3], equal_var=False)
     assert found.p == pytest.approx(float(expected.pvalue))
     assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
@@ -113,7 +116,8 @@ def test_other_starts_are_compared_by_welch() -> None:
 def test_only_common_seeds_are_paired() -> None:
     first, second = scalars(RUNS), Sample(seeds=[3, 9, 1], values=[0.91, 0.1, 0.92], start="a")
     found = statistics.difference(first, second)
-    assert found and found.num_seeds == 2
+    assert found
+    assert found.num_seeds == 2
     assert found.mean == pytest.approx(np.mean([RUNS[1] - 0.92, RUNS[3] - 0.91]))
 
 
@@ -121,7 +125,8 @@ def test_single_runs_have_the_spread_of_others_and_the_images_of_mcnemar() -> No
     first, second = drawn([0.9]), drawn([0.8], seed=1)
     spread = Spread(deviation=0.003, freedom=9)
     found = statistics.difference(sample(first), sample(second), spread)
-    assert found and found.num_images == 400
+    assert found
+    assert found.num_images == 400
     only_first, only_second = np.sum(first & ~second), np.sum(second & ~first)
     discordant = only_first + only_second - (only_first - only_second) ** 2 / 400
     assert found.image_variance == pytest.approx(discordant / 400 / 399)
@@ -215,10 +220,12 @@ def test_so_many_more_seeds_tell_with_a_chance_of_80_per_cent() -> None:
 
 def test_what_does_not_vary_is_certain() -> None:
     found = statistics.difference(scalars([0.9] * 3), scalars([0.8] * 3))
-    assert found and found.p == 0
+    assert found
+    assert found.p == 0
     assert found.p_equal() == 1
     same = statistics.difference(scalars([0.9] * 3), scalars([0.9] * 3))
-    assert same and (same.p, same.p_equal()) == (1, 0)
+    assert same
+    assert (same.p, same.p_equal()) == (1, 0)
 
 
 @pytest.mark.parametrize(("count", "trials"), [(0, 5), (3, 5), (5, 5), (8, 10)])
@@ -230,3 +237,36 @@ def test_more_than_half_is_a_binomial_test(count: int, trials: int) -> None:
 def test_rising() -> None:
     assert statistics.rising([3, 2, 2.5, 1])
     assert not statistics.rising([3, 2, 2, 1])
+
+
+def of_variance(variance: float, seeds: int = 5) -> Difference:
+    return known(0.003, seeds, math.sqrt(variance))
+
+
+def test_variances_that_are_alike_become_one() -> None:
+    rng = np.random.default_rng(3)
+    found = [of_variance(float(v)) for v in 1e-5 * rng.chisquare(4, 200) / 4]
+    shrunk = statistics.moderated(found, 800)
+    assert min(each.seed_freedom for each in shrunk) > 40
+    assert np.std([each.seed_variance for each in shrunk]) < 0.3 * np.std(
+        [each.seed_variance for each in found]
+    )
+    assert np.median([each.seed_variance * 5 for each in shrunk]) == pytest.approx(1e-5, rel=0.15)
+    assert max(each.seed_freedom for each in statistics.moderated(found, 28)) == 28
+
+
+def test_the_prior_of_variances_that_are_not_alike_is_found() -> None:
+    rng = np.random.default_rng(4)
+    real = 1e-5 * 6 / rng.chisquare(6, 4000)  # a prior of six degrees of freedom
+    found = [of_variance(float(v)) for v in real * rng.chisquare(4, 4000) / 4]
+    (first, *_) = statistics.moderated(found, 1e9)
+    assert first.prior_freedom == pytest.approx(6, rel=0.15)
+    prior = (first.seed_variance * 5 * (6 + 4) - found[0].seed_variance * 5 * 4) / 6
+    assert prior == pytest.approx(1e-5, rel=0.15)
+
+
+def test_two_comparisons_learn_nothing_from_each_other() -> None:
+    found = [of_variance(1e-5), of_variance(1e-4)]
+    assert statistics.moderated(found, 100) == found
+    still = [of_variance(0.0)] * 5
+    assert statistics.moderated(still, 100) == still
