@@ -52,6 +52,6 @@ base case where there is no validation: never with the best by test accuracy. Mo
 validation accuracy.
 
 **Not corrected**: the 95 % intervals beside differences, equivalence tests, the prediction
-intervals of rows (of 46 correct rows, two or three are expected outside), and McNemar's tests of
+intervals of rows (of 40 correct rows, two are expected outside), and McNemar's tests of
 single models.
 """

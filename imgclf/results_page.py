@@ -191,9 +191,8 @@ def cost(studies: Sequence[StudyResults]) -> str:
     if "cpu_seconds" in runs:
         cpu = pd.to_numeric(runs["cpu_seconds"], errors="coerce").dropna()
         if len(cpu):
-            text += (
-                f"; the {len(cpu)} whose processor time is known took {duration(cpu.sum())} of it"
-            )
+            known = f"the {len(cpu)} whose processor time is known"
+            text += f"; {known} took {duration(cpu.sum())} of a processor"
     return f"{text}."
 
 

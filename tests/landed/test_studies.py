@@ -15,7 +15,13 @@ from tests.project import ROOT, copy_landed, copy_project
 PUBLISHED = sorted(
     path.stem for path in ROOT.glob("published/studies/*.csv") if not path.stem.endswith("_history")
 )
-OTHERS = ("published_protocol", "published_sgd", "cifar10_budget", "cifar10_published", "replication_channels")
+OTHERS = (
+    "published_protocol",
+    "published_sgd",
+    "cifar10_budget",
+    "cifar10_published",
+    "replication_channels",
+)
 
 
 @pytest.fixture(scope="module")
