@@ -39,7 +39,8 @@ alone, as logarithms.
 - *cannot be told yet: N more seeds would tell*: neither. N is by a power calculation: with so many
   more seeds of each value, a difference as large as found would be seen, or shown to be below 0.5
   points, with a chance of 80 %, at the strictest level of Holm's correction. The part of the test
-  images does not fall with seeds, so sometimes no number of seeds is enough.
+  images does not fall with seeds, so sometimes no number of seeds is enough; of single runs that
+  part is not known, and N is the least.
 - *not run yet*: values of the statement have no runs.
 
 A statement of several parts holds in so many of them; if none holds and one is refuted, it does not

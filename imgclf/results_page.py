@@ -98,7 +98,8 @@ def _sources(sources: Sequence[Source]) -> list[str]:
     if not sources:
         return []
     told = [f"({number}) {source.what} ({source.of})" for number, source in enumerate(sources, 1)]
-    return [f"There are {len(sources)} sources: {'; '.join(told)}."]
+    count = "The source is" if len(sources) == 1 else f"There are {len(sources)} sources"
+    return [f"{count}: {'; '.join(told)}."]
 
 
 def _replicated(rows: Sequence[Row]) -> str:
@@ -155,7 +156,8 @@ def _is_biased(found: Offset) -> bool:
 
 def _statements(claims: Sequence[Claim], verdicts: Sequence[Sequence[Verdict]]) -> str:
     states = [statements.together(each).state for each in verdicts]
-    counts = listed([f"{states.count(state)} {_plural(state)}" for state in statements.STATES])
+    each = [state for state in statements.STATES if state in states]
+    counts = listed([f"{states.count(state)} {_plural(state)}" for state in each])
     text = f"**Statements.** Of {len(claims)} statements made of them: {counts}."
     refuted = [
         claim.says
@@ -174,9 +176,9 @@ def _plural(state: str) -> str:
         statements.HOLDS: "hold",
         statements.IN_PART: "hold in part",
         statements.FAILS: "do not hold",
-        statements.EQUAL: "are of no difference above 0.5 points",
+        statements.EQUAL: "make no difference above 0.5 points",
         statements.OPEN: "cannot be told yet",
-        statements.NOT_RUN: "not run yet",
+        statements.NOT_RUN: "are not run yet",
     }[state]
 
 

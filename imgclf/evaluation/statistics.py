@@ -212,16 +212,21 @@ class Difference:
         return replace(self, mean=-self.mean)
 
     def with_seeds(self, count: int) -> "Difference":
-        """Return what is to be expected of `count` seeds of each value, the mean as found."""
+        """Return what is to be expected of `count` seeds of each value, the mean as found.
+
+        How much of the images' variance falls with seeds cannot be known from single runs: all of
+        it is taken to, so that `count` is the least.
+        """
         share = self.num_seeds / count
-        images = max(self.image_variance - self.rest, 0.0)
+        rest = self.rest if self.num_seeds > 1 else self.image_variance
+        images = max(self.image_variance - rest, 0.0)
         freedom = (1 if self.paired else 2) * (count - 1) + self.prior_freedom
         return replace(
             self,
             seed_variance=self.seed_variance * share,
             seed_freedom=freedom,
-            image_variance=images + self.rest * share,
-            rest=self.rest * share,
+            image_variance=images + rest * share,
+            rest=rest * share if self.num_seeds > 1 else 0.0,
             num_seeds=count,
         )
 

@@ -137,7 +137,7 @@ class Compared:
         seeds, rest = self.seeds * share, self.rest * share
         images = self.images
         if runs != self.runs:
-            images = max(self.images - self.rest, 0) + rest
+            images = max(self.images - self.rest, 0) + rest if self.runs > 1 else images / runs
         variance = max(seeds + images - rest, seeds, images)
         below = seeds**2 / freedom + (images**2 / (self.size - 1) if self.size else 0)
         return math.sqrt(variance), variance**2 / below
