@@ -302,7 +302,7 @@ def studies_section(studies: Sequence[StudyResults]) -> list[str]:
         if not results.replicates and len(results.runs):
             chosen = results.chosen
             several = chosen is not None and len(results.by_value) > 1
-            accuracy = results.by_value[chosen]["accuracy"].mean() if several else math.nan
+            accuracy = results.by_value[chosen or ""]["accuracy"].mean() if several else math.nan
             rows.append(
                 {
                     "study": f"[{results.study.title}]({page_of(results)})",

@@ -181,6 +181,8 @@ class StudyResults:
     @property
     def as_published(self) -> bool:
         """Whether published figures can be compared with these without saying why not."""
+        if not self.networks:
+            return self.replicates
         return all(network.as_published for network in self.networks if network.published)
 
     @property
@@ -425,10 +427,10 @@ def _shared(results: StudyResults, groups: Mapping[str, _Group]) -> StudyResults
             donors += [(name, group.origin[name]) for name in more["name"]]
     if not donors:
         return results
-    tables = {}
+    tables: dict[str, Any] = {}
     for part in ("history", "classes", "confusion"):
-        more = [_rows_of(getattr(donor, part), name) for name, donor in donors]
-        tables[part] = pd.concat([getattr(results, part), *more])
+        others = [_rows_of(getattr(donor, part), name) for name, donor in donors]
+        tables[part] = pd.concat([getattr(results, part), *others])
     correct = {name: donor.correct[name] for name, donor in donors}
     runs = pd.concat(parts).sort_values("seed", kind="stable").reset_index(drop=True)
     places = {value: place for place, value in enumerate(results.by_value)}

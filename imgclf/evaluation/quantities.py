@@ -34,7 +34,11 @@ def _number(runs: pd.DataFrame, column: str) -> "pd.Series[float]":
 
 def _time(runs: pd.DataFrame) -> "pd.Series[float]":
     """Return the processor time of each run, or the time by the clock where that is not known."""
-    return np.log(_number(runs, "cpu_seconds").fillna(_number(runs, "seconds")))
+    return _log(_number(runs, "cpu_seconds").fillna(_number(runs, "seconds")))
+
+
+def _log(numbers: "pd.Series[float]") -> "pd.Series[float]":
+    return pd.Series(np.log(numbers.to_numpy(float)), index=numbers.index)
 
 
 def _ratio(difference: float) -> str:
@@ -52,7 +56,7 @@ ACCURACY = Quantity(
 TRAINING_LOSS = Quantity(
     name="loss",
     label="training loss of the last epoch",
-    of=lambda runs: np.log(_number(runs, "train_loss")),
+    of=lambda runs: _log(_number(runs, "train_loss")),
     back=math.exp,
     show=_ratio,
 )

@@ -352,7 +352,8 @@ def _of_images(first: Sample, second: Sample) -> tuple[float, float, int]:
 
 
 def _same_images(first: Sample, second: Sample) -> bool:
-    return first.outcomes.shape[1] == second.outcomes.shape[1] > 1
+    sizes = (first.outcomes.shape[1], second.outcomes.shape[1])
+    return bool(sizes[0] == sizes[1] > 1)
 
 
 def _rest(table: Floats) -> float:
@@ -360,7 +361,7 @@ def _rest(table: Floats) -> float:
     rows, columns = table.shape
     seeds, images = table.mean(axis=1, keepdims=True), table.mean(axis=0, keepdims=True)
     squares = float(((table - seeds - images + table.mean()) ** 2).sum())
-    return squares / ((rows - 1) * (columns - 1) * rows * columns)
+    return squares / float((rows - 1) * (columns - 1) * rows * columns)
 
 
 def power_to_differ(found: Difference, level: float) -> float:

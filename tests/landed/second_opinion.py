@@ -205,6 +205,7 @@ def compare(tables: Tables, first: list[Run], second: list[Run], about: str, spr
         else:
             images = float(np.var(right[0].mean(0) - right[1].mean(0), ddof=1)) / size
             rest = sum(mean_squares(each)[1] for each in right if len(each) > 1)
+    freedom: float
     if paired:
         result = stats.ttest_rel(one, other)
         seeds, freedom = float(np.var(np.subtract(one, other), ddof=1)) / len(one), len(one) - 1

@@ -24,7 +24,13 @@ def runs(value: str, accuracy: float, seeds: int = 5, **more: float) -> pd.DataF
     turned = np.roll(NOISE, len(value) + int(1e4 * accuracy))[:seeds]
     frame = pd.DataFrame({"seed": range(seeds), "accuracy": accuracy + turned})
     names = [f"{value}-s{seed}" for seed in range(seeds)]
-    usual = {"model": "m", "parameters": 5, "train_loss": 0.2, "loss": 0.4, "seconds": 60.0}
+    usual: dict[str, Any] = {
+        "model": "m",
+        "parameters": 5,
+        "train_loss": 0.2,
+        "loss": 0.4,
+        "seconds": 60.0,
+    }
     frame = frame.assign(name=names, value=value, validation_accuracy=np.nan, **(usual | more))
     for column in ("train_loss", "loss", "seconds"):
         frame[column] = frame[column] * (1 + turned)
