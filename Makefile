@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test types pytest setup study studies carry verify new bench audit lock clean
+.PHONY: reproduce test types pytest two-commands setup study studies carry verify new bench audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -16,8 +16,14 @@ test: setup
 types: setup
 	mypy
 
+# All tests, or TESTS="tests/test_readme.py ...".
+TESTS ?=
 pytest: setup
-	pytest -n auto
+	pytest -n auto $(TESTS)
+
+# Both commands above in fresh clones of a small project, in either order.
+two-commands: setup
+	tests/two_commands.sh
 
 # Train MODEL again in a clone and compare hashes with the landed results.
 MODEL ?= lenet5

@@ -297,7 +297,7 @@ def _setting(key: str, value: object) -> str:
 def epochs_table(history: pd.DataFrame, published: Published | None = None) -> list[str]:
     """Return a row for each epoch, folded away, and another such table of the published ones."""
     epochs = formatted(
-        history,
+        history.drop(columns="weights", errors="ignore"),  # a hash, which tables of before lack
         train_loss="{:.4f}".format,
         train_accuracy=percent,
         validation_loss="{:.4f}".format,
@@ -445,4 +445,4 @@ def environment_table(
     theirs = pd.DataFrame(published, dtype=object)
     keys = list(dict.fromkeys([*places.index, *theirs.index]))
     places = places.astype(object).reindex(keys).join(theirs)
-    return table(places.fillna("").reset_index(names=""))
+    return table(places.where(places.notna(), "").reset_index(names=""))

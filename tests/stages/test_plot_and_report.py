@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,11 @@ import pytest
 
 from imgclf import markdown
 from imgclf.common.files import write, write_json
-from imgclf.provenance import code
+from imgclf.model import Model, TrainingSettings, describe
+from imgclf.networks import NETWORKS
+from imgclf.provenance import code, environment
+from imgclf.provenance.ledger import Line, keep_provenance, write_ledger
+from imgclf.provenance.results import Provenance, provenance
 from stages import plot, report
 from tests.project import PARAMS, ROOT, run
 
@@ -24,13 +29,15 @@ FIGURES = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "f1_macr
 FIGURES |= {"top2_error": 0.01, "ece": 0.02, "loss": 0.3, "parameters": 100, "best_epoch": 2}
 TRAINING = {"epochs": 2, "train_loss": 0.2, "validation_accuracy": 0.9, "best_epoch": 2}
 HISTORY = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.5, 0.2], "train_accuracy": [0.8, 0.9]})
-HISTORY = HISTORY.assign(validation_loss=0.4, validation_accuracy=0.9, learning_rate=0.1)
+HISTORY = HISTORY.assign(
+    validation_loss=0.4, validation_accuracy=0.9, learning_rate=0.1, weights="c0ffee"
+)
 TABLE = pd.DataFrame({"class": CLASSES, "precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 5})
 STUDY = """
 title: A short training
 note: not the published protocol
 model: alexnet
-cases: [{model: alexnet}, {model: mobilenet_v2}]
+cases: [{model: alexnet}, {model: mobilenet_v2}, {model: lenet5}]
 """
 PUBLISHED = """
 train_images: 40000
@@ -49,9 +56,46 @@ CLAIMS = """
 claims: [{says: small rates are better, of: fashion_mnist, study: rates, parts: [{highest: "0.1"}]}]
 """
 SOURCES = "sources: [{what: a diary of rates, of: fashion_mnist, environment: {torch: 1.8}}]"
-PUBLISHED_HISTORY = HISTORY.drop(columns="learning_rate").assign(
+PUBLISHED_HISTORY = HISTORY.drop(columns=["learning_rate", "weights"]).assign(
     model="alexnet", train_steps=10, validation_steps=5
 )
+
+
+MODELS = [
+    Model(
+        name=network,
+        dataset="cifar10",
+        network_name=network,
+        network=NETWORKS[network](),
+        training=TrainingSettings(epochs=2),
+    )
+    for network in ("alexnet", "mobilenet_v2", "lenet5")
+]
+
+
+def makers() -> list[Provenance]:
+    """Return what made the runs of the study, one of each `MODELS`: the first is of today's code.
+
+    Leaves what stage `check` says of code and packages, and that the second was carried over.
+    """
+    graph, packages = code.scan(ROOT), environment.packages()
+    write_json(Path("data/wanted/code.json"), code.json_graph(graph))
+    write_json(Path("data/wanted/packages.json"), packages)
+    current = [provenance(graph, each, "cifar10", packages) for each in MODELS]
+    older = [replace(each, packages=packages | {"torch": "1.0"}) for each in current]
+    line = Line(
+        key=MODELS[1].name,
+        made_by=older[1].digest,
+        carried_to=current[1].digest,
+        compared="first epoch",
+        machine="a processor",
+        date="2026-01-31",
+    )
+    write_ledger(Path("metrics/carried.csv"), [line])
+    made_by = [current[0], *older[1:]]
+    for each in made_by:
+        keep_provenance(Path("metrics/provenance"), each)
+    return made_by
 
 
 def csv(path: Path, table: pd.DataFrame) -> None:
@@ -60,7 +104,7 @@ def csv(path: Path, table: pd.DataFrame) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tables of `fc`, and of a study of two networks."""
+    """The tables of `fc`, and of a study of three networks."""
     monkeypatch.chdir(tmp_path)
     tables_of_models_and_networks()
     return tmp_path
@@ -85,7 +129,7 @@ def tables_of_models_and_networks() -> None:
     write(Path("params.yaml"), re.sub("^models: .*", "models: [fc]", params, flags=re.MULTILINE))
     write_json(Path("metrics/fc.json"), FIGURES)
     write_json(Path("metrics/train/fc.json"), TRAINING)
-    write_json(Path("metrics/runs/fc.json"), {"seconds": 5.0, "os": "Linux"})
+    write_json(Path("metrics/runs/fc.json"), {"weights": "c0ffee", "seconds": 5.0, "os": "Linux"})
     csv(Path("metrics/classes/fc.csv"), TABLE)
     csv(Path("plots/history/fc.csv"), HISTORY)
     pairs = {"actual": CLASSES, "predicted": CLASSES[::-1], "confidence": 0.9}
@@ -96,17 +140,14 @@ def tables_of_models_and_networks() -> None:
     wrong = [(0, *pair, 1.0) for pair in zip(CLASSES[:2], CLASSES[-2:], strict=True)]
     np.save("plots/mistakes/fc.npy", np.array(wrong, [*fields, ("confidence", "f4")]))
 
-    write_json(Path("data/wanted/code.json"), code.json_graph(code.scan(ROOT)))
-    write_json(Path("data/wanted/packages.json"), {})
     write(Path("studies/short.yaml"), STUDY)
-    models = ("alexnet", "mobilenet_v2")
-    names = [f"short-{model}-s0" for model in models]
-    settings = json.dumps({"dataset": "cifar10", "epochs": 2})
-    more = {"seed": 0, "dataset": "cifar10", "settings": settings, "seconds": 9.0}
+    names = [f"short-{each.name}-s0" for each in MODELS]
+    more = {"seed": 0, "dataset": "cifar10", "seconds": 9.0}
     rows = [
-        {**FIGURES, **TRAINING, **more, "name": name}
-        | dict.fromkeys(("value", "model", "key"), model)
-        for name, model in zip(names, models, strict=True)
+        {**FIGURES, **TRAINING, **more, "name": name, "provenance": made_by.digest}
+        | {"settings": json.dumps(describe(each))}
+        | dict.fromkeys(("value", "model", "key"), each.name)
+        for name, each, made_by in zip(names, MODELS, makers(), strict=True)
     ]
     bits = base64.b64encode(np.packbits(np.arange(16) < 12).tobytes()).decode()
     parts = {
@@ -167,7 +208,7 @@ def test_every_page_is_linked_and_every_link_and_picture_is_there(pages: dict[st
         *("results.md", "results/environment.md", "results/method.md", "results/statements.md"),
         *("results/models/fc.md", "results/published/cifar10.md", "results/studies/short.md"),
         *("results/studies/rates.md", "results/studies/short-alexnet-s0.md"),
-        "results/studies/short-mobilenet_v2-s0.md",
+        *("results/studies/short-mobilenet_v2-s0.md", "results/studies/short-lenet5-s0.md"),
     }
     linked = {Path("results.md").resolve()}
     for path, text in pages.items():
@@ -177,10 +218,10 @@ def test_every_page_is_linked_and_every_link_and_picture_is_there(pages: dict[st
             assert place.is_file(), link
             assert not anchor or anchor in markdown.anchors(place.read_text("utf-8"))
             linked.add(place)
-        assert not re.search(r"\b(nan|None)\b", text), path
+        assert not re.search(r"\b(nan|None|c0ffee)\b", text), path  # hashes are for machines
     files = [*map(Path, pages), *Path("plots/figures").iterdir()]
     assert {path.resolve() for path in files} == linked
-    assert len([*Path("plots/figures").iterdir()]) == 5 + 1 + 2 * 3 + 1
+    assert len([*Path("plots/figures").iterdir()]) == 5 + 1 + 3 * 3 + 1
 
 
 def test_no_table_is_wider_than_a_page(pages: dict[str, str]) -> None:
@@ -199,7 +240,7 @@ def test_the_first_screen_says_what_was_found(pages: dict[str, str]) -> None:
     assert "1 have not been run yet" in screen
     assert "**1 of 1 are reproduced**" in screen
     assert "Of 1 statements made of them: 1 are not run yet." in screen
-    assert "7 runs took 1 min 03 s by the clock" in screen
+    assert "8 runs took 1 min 12 s by the clock" in screen
     headings = re.findall(r"^## (.*)", text, re.MULTILINE)
     assert headings == [*("In short", "Statements", "Models", "Replication", "Studies", "More")]
 
@@ -211,15 +252,33 @@ def test_models_and_networks_have_pages_of_their_own(
     alexnet = pages["results/studies/short-alexnet-s0.md"]
     assert "**Not the published protocol:** `epochs` 2 (published: 30)." in alexnet
     assert "](../../plots/figures/fc_mistakes.png)" in pages["results/models/fc.md"]
-    assert "Of 2 runs, 0 were made by today's code; 2 are of other code." in pages["results.md"]
+    today = environment.packages()["torch"]
+    assert (
+        f"1 of 3 runs are of other code than today's (torch 1.0 -> {today}) "
+        f"(`short-lenet5-s0`): `make carry NAME=short`"
+    ) in pages["results/studies/short.md"]
+    assert (
+        "Of 3 runs, 1 were made by today's code; 1 were made by older code and carried over to "
+        "today's, because both compute the same: 1 by the first epoch (bit for bit, on a "
+        "processor, 2026-01-31)"
+    ) in pages["results.md"]
     assert (project / "plots/curves/train_loss.csv").read_text() == "epoch,fc\n1,0.5\n2,0.2\n"
+
+
+def test_of_weights_from_a_cache_neither_time_nor_place_is_known(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(project / "metrics/runs/fc.json", {"weights": "c0ffee"})
+    text = "".join(make(monkeypatch).values())
+    assert not re.search(r"\b(nan|None|c0ffee)\b", text)
 
 
 def test_nothing_published_and_no_study_is_needed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("published", "studies", "metrics/studies"):
+    for name in ("published", "studies", "metrics/studies", "metrics/provenance"):
         shutil.rmtree(project / name)
+    (project / "metrics/carried.csv").unlink()
     text = make(monkeypatch)["results.md"]
     assert re.findall(r"^##+ (.*)", text, re.MULTILINE) == ["Models", "More"]
 

@@ -102,7 +102,7 @@ def test_a_run_is_carried_by_a_line_of_its_own_key(today: Today) -> None:
 
 
 @pytest.mark.parametrize("made_by", [{}, {"provenance": ""}, {"provenance": "0ld"}], ids=str)
-def test_of_what_nobody_knows_no_change_is_named(made_by: Mapping[str, Any], today: Today) -> None:
+def test_of_what_nobody_knows_no_change_is_named(made_by: dict[str, str], today: Today) -> None:
     run = {key: value for key, value in RUN.items() if key != "provenance"} | made_by
     assert today.origin(run) == Origin(state="other")
 
