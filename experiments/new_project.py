@@ -22,7 +22,7 @@ from experiments.commands import output
 from imgclf.common.errors import UserError, exit_code
 from imgclf.common.files import write
 
-FOLDERS = (".ci", ".dvc", "imgclf", "stages", "experiments", "bench", "tests")
+FOLDERS = (".ci", ".dvc", "docs", "imgclf", "stages", "experiments", "bench", "tests")
 FILES = (
     *(".dvcignore", ".gitignore", ".secrets.baseline", "LICENSE", "Makefile", "SECURITY.md"),
     *("dvc.yaml", "pyproject.toml", "requirements.txt"),

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from imgclf.comparison import value_label
 from imgclf.published import Published
+from imgclf.study_results import value_label
 
 DPI = 110
 TRAIN, VALIDATION, PUBLISHED = "#7f7f7f", "#1f77b4", "#d62728"
@@ -190,6 +190,8 @@ def study(
 ) -> Figure:
     """Draw the accuracy of each value with its interval and its seeds, and what was published.
 
+    Every interval is that of one new run, so a published figure outside is not reproduced.
+
     `summary` has the columns value, accuracy, low, high and published, `runs` value and accuracy.
     Numbers that span more than a factor of ten are on a logarithmic axis; everything else is a list
     of names, from top to bottom if they would not fit side by side. `published` is for the legend.
@@ -206,7 +208,7 @@ def study(
         mean = summary["accuracy"].to_numpy()
         ends = [mean - summary["low"].to_numpy(), summary["high"].to_numpy() - mean]
         line: dict[str, Any] = {"ls": "-" if scaled else "", "lw": 0.8, "marker": "o", "ms": 4}
-        line |= {"capsize": 3, "color": VALIDATION, "label": "ours, 95 % interval"}
+        line |= {"capsize": 3, "color": VALIDATION, "label": "ours, 95 % of new runs"}
         line["yerr" if upright else "xerr"] = ends
         handles: list[Any] = [axes.errorbar(*_turned(places, mean, upright), **line)]
         if runs["value"].duplicated().any():

@@ -1,4 +1,4 @@
-"""Figures and tables as Markdown, and the contents of a document with links that GitHub has."""
+"""Figures and tables as Markdown, and the anchors that GitHub gives to headings."""
 
 import re
 from collections import Counter
@@ -66,15 +66,6 @@ def show(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(str, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def contents(parts: Iterable[str]) -> str:
-    """Return a list of links to the headings among `parts`, but for the title of the document."""
-    lines = []
-    for level, text, anchor in _headings(parts):
-        if level > 1:
-            lines.append(f"{'  ' * (level - 2)}- [{text}](#{anchor})")
-    return "\n".join(lines)
 
 
 def anchors(text: str) -> list[str]:

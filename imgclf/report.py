@@ -1,4 +1,4 @@
-"""results.md and its sections on models: every sentence follows from the figures."""
+"""Pages on models: every sentence follows from the figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from imgclf.comparison import LEVEL, Bits, mcnemar
+from imgclf.evaluation.statistics import LEVEL, Bits, mcnemar
 from imgclf.markdown import (
-    anchor,
-    contents,
     duration,
     folded,
     formatted,
@@ -28,10 +26,10 @@ TURNED = 1.02
 """Validation loss has turned when it ends this many times as high as it was at its lowest."""
 MANY = 10
 """Of more names, only the number is said."""
-OF_IMAGES_ALONE = (
-    " That is by McNemar's test, so of the test images alone: nothing is known of seeds here."
-)
+OF_IMAGES_ALONE = " (McNemar's test on the test images; one seed each, so seeds are not counted.)"
 """What to know of a comparison of single runs."""
+CHANCE = 0.02
+"""An accuracy of 1/K plus this, or less, is at chance level."""
 INSTEAD = {
     "train_images": {0: "all but those of validation"},
     "validation_images": {0: "none"},
@@ -46,9 +44,9 @@ class ModelReport:
 
     name: str
     heading: str
-    """Of its section."""
-    level: int
-    """Of the heading: 2 is a chapter."""
+    """Of its page."""
+    page: str
+    """The path of its page, from results.md."""
     remark: str
     """What a reader must know before anything else; else empty."""
     settings: Mapping[str, Any]
@@ -67,7 +65,7 @@ class ModelReport:
     run: Mapping[str, Any]
     """The time the training took, in seconds, and the environment."""
     pictures: Mapping[str, str]
-    """The path of each figure, from results.md."""
+    """The path of each figure, from its page."""
 
     @property
     def published_accuracy(self) -> float | None:
@@ -75,54 +73,50 @@ class ModelReport:
         return self.published.figures.test_accuracy if self.published else None
 
 
-def results(
-    reports: list[ModelReport], audit: Sequence[str] = (), studies: Sequence[str] = ()
-) -> str:
-    """Return the whole of results.md; `audit` and `studies` are paragraphs of their own."""
-    sections = [
-        "## Summary",
-        table(summary(reports)),
-        *(summary_sentence(same) for same in by_dataset(reports)),
-        *departures(reports),
-        *(section for report in reports for section in model_sections(report)),
-        *audit,
-        *studies,
-        "## Environment",
-        environment_table(reports),
-    ]
-    head = [
-        "# Results",
-        "Generated from the tracked metrics by the `report` stage of the pipeline: edit nothing "
-        "here, run `dvc repro`.",
-        contents(sections),
-    ]
-    return "\n\n".join(head + sections) + "\n"
+def summary(reports: Sequence[ModelReport], where: str = "") -> pd.DataFrame:
+    """Return a row for each model, as text, by falling validation accuracy.
 
-
-def summary(reports: Sequence[ModelReport]) -> pd.DataFrame:
-    """Return a row for each model, as text, with the published accuracy beside ours."""
+    `where` is the way from the page to results.md.
+    """
     rows = []
-    for report in reports:
+    for report in sorted(reports, key=_validation_accuracy, reverse=True):
         ours, theirs = report.metrics, report.published_accuracy
+        around = interval(ours["accuracy_low"], ours["accuracy_high"])
         rows.append(
             {
-                "model": f"[{report.name}](#{anchor(report.heading)})",
+                "model": f"[{report.name}]({where}{report.page})",
                 "data set": report.settings.get("dataset", ""),
-                "test accuracy": percent(ours["accuracy"]),
-                "95 % interval": interval(ours["accuracy_low"], ours["accuracy_high"]),
-                "published": optional(theirs, percent),
-                "difference": "" if theirs is None else points(ours["accuracy"] - theirs),
-                **{metric.label: metric.text(ours.get(metric.name)) for metric in shown()},
-                "test loss": f"{ours['loss']:.4f}",
+                "validation accuracy": _validation(report),
+                "test accuracy (95 %)": f"{percent(ours['accuracy'])} ({around})"
+                + (", chance level" if at_chance(report) else ""),
+                "published": _beside(report, theirs),
                 "parameters": f"{ours['parameters']:,}",
-                "best epoch": f"{ours['best_epoch']} of {report.training['epochs']}",
                 "training": optional(report.run.get("seconds"), duration),
             }
         )
-    table = pd.DataFrame(rows)
-    # A metric that is new has no values yet: results of before are not evaluated again.
-    empty = [m.label for m in shown() if m.label in table and not table[m.label].any()]
-    return table.drop(columns=empty)
+    return pd.DataFrame(rows)
+
+
+def _beside(report: ModelReport, theirs: float | None) -> str:
+    return "" if theirs is None else percent(theirs) + ("*" if departs(report) else "")
+
+
+def _validation_accuracy(report: ModelReport) -> float:
+    accuracy = report.training["validation_accuracy"]
+    return -1.0 if accuracy is None or pd.isna(accuracy) else float(accuracy)
+
+
+def departs(report: ModelReport) -> bool:
+    """Return whether there are published figures, and they are of another training."""
+    if report.published is None:
+        return False
+    theirs = report.published.figures.settings
+    return bool(differences(flat(report.settings), theirs) or report.published.remark)
+
+
+def at_chance(report: ModelReport) -> bool:
+    """Return whether the test accuracy is no better than that of a fair guess."""
+    return bool(report.metrics["accuracy"] <= 1 / max(len(report.classes), 1) + CHANCE)
 
 
 def by_dataset(reports: list[ModelReport]) -> list[list[ModelReport]]:
@@ -132,11 +126,13 @@ def by_dataset(reports: list[ModelReport]) -> list[list[ModelReport]]:
 
 
 def summary_sentence(reports: list[ModelReport]) -> str:
-    """Return which model of a data set is best, and which its test images do not tell from it."""
-    best = max(reports, key=lambda report: float(report.metrics["accuracy"]))
+    """Return which model of a data set validation prefers, and which is as good on test images."""
+    best = max(reports, key=_validation_accuracy)
     others = [report for report in reports if report is not best]
+    if _validation_accuracy(best) < 0:
+        return ""
     sentence = (
-        f"On {best.settings['dataset']}, the highest test accuracy is that of `{best.name}`, "
+        f"On {best.settings['dataset']}, validation prefers `{best.name}`, whose test accuracy is "
         f"{percent(best.metrics['accuracy'])}."
     )
     if not others:
@@ -149,14 +145,14 @@ def summary_sentence(reports: list[ModelReport]) -> str:
 def told_apart(close: list[str], others: int) -> str:
     """Return from which of so many others something cannot be told apart, as a sentence."""
     if not close:
-        return "It can be told apart from every other."
+        return "Its test accuracy differs from that of every other."
     if len(close) == others > 1:
         names = "any other"
     elif len(close) > MANY:
         names = f"{len(close)} of the {others} others"
     else:
         names = listed(close)
-    return f"It cannot be told apart from {names}."
+    return f"Its test accuracy does not differ from that of {names}."
 
 
 def data_remark(remark: str) -> str:
@@ -175,32 +171,36 @@ def departures(reports: Sequence[ModelReport]) -> list[str]:
             parts += [f"`{report.name}` in {listed(keys)}"] if keys else []
     if not parts:
         return []
-    return [f"Published figures are of another training, as the sections say: {'; '.join(parts)}."]
+    return [f"\\* of another training than ours: {'; '.join(parts)}."]
 
 
-def model_sections(report: ModelReport) -> list[str]:
-    """Return the section of one model, a paragraph, table or picture an item."""
+def model_page(report: ModelReport, where: str) -> str:
+    """Return the page of one model; `where` is the way from it to results.md."""
     beside = report.published.figures if report.published else None
-    return [
-        f"{'#' * report.level} {report.heading}",
+    parts = [
+        f"# {report.heading}",
+        f"[All results]({where}results.md)",
         *([f"> **Note.** {report.remark}"] if report.remark else []),
         conclusion(report),
-        *([comparison_table(report, report.published)] if report.published else []),
+        comparison_table(report, report.published),
         *([f"Of the published figures: {beside.note}."] if beside and beside.note else []),
         *(f"![{report.name}: {kind}]({path})" for kind, path in report.pictures.items()),
         classes_table(report.classes, beside.class_accuracy if beside else {}),
         *epochs_table(report.history, report.published),
         *([f"All settings: {settings_line(report.settings)}."] if report.settings else []),
     ]
+    return "\n\n".join(parts) + "\n"
 
 
-def comparison_table(report: ModelReport, published: Published) -> str:
-    """Return settings and figures of a model, ours and published, side by side."""
+def comparison_table(report: ModelReport, published: Published | None) -> str:
+    """Return settings and figures of a model, beside those published if there are any."""
+    theirs = published or Published(dataset="", figures=Figures())
     rows = [
-        *_settings_rows(flat(report.settings), published.figures.settings),
-        *_figures_rows(report, published),
+        *_settings_rows(flat(report.settings), theirs.figures.settings),
+        *_figures_rows(report, theirs),
     ]
-    return table(pd.DataFrame(rows, columns=["", "ours", "published"]))
+    frame = pd.DataFrame(rows, columns=["", "ours", "published"])
+    return table(frame if published else frame.drop(columns="published"))
 
 
 def _settings_rows(
@@ -295,7 +295,7 @@ def _setting(key: str, value: object) -> str:
 
 
 def epochs_table(history: pd.DataFrame, published: Published | None = None) -> list[str]:
-    """Return a row for each epoch, folded away, with the published figures if there are any."""
+    """Return a row for each epoch, folded away, and another such table of the published ones."""
     epochs = formatted(
         history.drop(columns="weights", errors="ignore"),  # a hash, which tables of before lack
         train_loss="{:.4f}".format,
@@ -304,6 +304,7 @@ def epochs_table(history: pd.DataFrame, published: Published | None = None) -> l
         validation_accuracy=percent,
         learning_rate="{:g}".format,
     )
+    parts = folded(f"All {len(history)} epochs", table(epochs))
     if published and len(published.history):
         steps = ["train_steps", "validation_steps"]
         shares = ("train_accuracy", "validation_accuracy", "recovered_accuracy")
@@ -313,10 +314,13 @@ def epochs_table(history: pd.DataFrame, published: Published | None = None) -> l
             validation_loss="{:.3f}".format,
             **dict.fromkeys(shares, lambda share: f"{100 * share:.1f} %"),
         )
-        names = {"recovered accuracy": "recovered validation accuracy"}
-        theirs = theirs.rename(columns=names).set_index("epoch").add_prefix("published ")
-        epochs = epochs.merge(theirs, left_on="epoch", right_index=True, how="outer").fillna("")
-    return folded(f"All {len(history)} epochs", table(epochs))
+        names = {
+            "validation accuracy": "validation accuracy, as published",
+            "recovered accuracy": "validation accuracy, recovered",
+        }
+        heading = f"All {len(theirs)} published epochs"
+        parts += folded(heading, table(theirs.rename(columns=names)))
+    return parts
 
 
 def classes_table(classes: pd.DataFrame, published: Mapping[str, float] | None = None) -> str:
@@ -341,12 +345,15 @@ def conclusion(report: ModelReport) -> str:
         f"Test accuracy {percent(metrics['accuracy'])} (95 % interval {around}), with "
         f"the weights of epoch {metrics['best_epoch']} of {report.training['epochs']}."
     ]
+    if at_chance(report):
+        sentences.append(f"**That is chance level** for {len(report.classes)} classes.")
     if history["validation_accuracy"].notna().any():
         sentences.append(
             f"Their validation accuracy is {percent(report.training['validation_accuracy'])}."
         )
         sentences.append(overfitting(history))
-    sentences.append(hardest(report.classes, report.confusion))
+    if text := hardest(report.classes, report.confusion):
+        sentences.append(text)
     if report.published:
         sentences += _against_published(report, report.published)
     return " ".join(sentences)
@@ -384,15 +391,21 @@ def overfitting(history: pd.DataFrame) -> str:
 
 
 def hardest(classes: pd.DataFrame, confusion: pd.DataFrame) -> str:
-    """Return the three classes with the lowest accuracy and what each is most often taken for."""
+    """Return the three classes with the lowest accuracy and what each is most often taken for.
+
+    A class without a mistake is not hard; nothing if there is no other.
+    """
     parts = []
-    rows = classes.sort_values("recall", kind="stable").head(3)
+    rows = classes[classes["recall"] < 1].sort_values("recall", kind="stable").head(3)
     for name, accuracy in zip(rows["class"], rows["recall"], strict=True):
         instead = ""
         if len(confusion) and (taken := confusion.loc[name].drop(name)).any():
             instead = f", most often taken for {taken.idxmax()}"
         parts.append(f"{name} ({percent(accuracy)}{instead})")
-    return f"The hardest classes are {listed(parts)}."
+    if not parts:
+        return ""
+    many = len(parts) > 1
+    return f"The hardest {'classes are' if many else 'class is'} {listed(parts)}."
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -411,8 +424,13 @@ def settings_line(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {show(value)}" for key, value in flat(settings).items())
 
 
-def environment_table(reports: list[ModelReport]) -> str:
-    """Return where each model was trained; one column if that is the same for all."""
+def environment_table(
+    reports: Sequence[ModelReport], published: Mapping[str, Mapping[str, str]]
+) -> str:
+    """Return where each model was trained, one column if that is the same for all.
+
+    `published` are the environments of what was published, by its name.
+    """
     columns = {}
     for report in reports:
         where = {
@@ -423,5 +441,8 @@ def environment_table(reports: list[ModelReport]) -> str:
         columns[report.name] = where | {"threads": report.settings["threads"]}
     places = pd.DataFrame(columns)
     if places.nunique(axis=1).eq(1).all():
-        places = places.iloc[:, :1].set_axis(["all models"], axis=1)
-    return table(places.reset_index(names=""))
+        places = places.iloc[:, :1].set_axis(["ours"], axis=1)
+    theirs = pd.DataFrame(published, dtype=object)
+    keys = list(dict.fromkeys([*places.index, *theirs.index]))
+    places = places.astype(object).reindex(keys).join(theirs)
+    return table(places.where(places.notna(), "").reset_index(names=""))

@@ -1,41 +1,32 @@
-"""Sections of results.md on studies: figures in, Markdown out."""
+"""Pages on studies: figures in, Markdown out."""
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.settings import STRICT
-from imgclf.comparison import (
-    VERDICTS,
-    Claim,
-    Difference,
-    Spread,
-    Value,
-    difference,
-    pairs,
-    value_label,
-    verdict,
-)
+from imgclf.evaluation import replication
+from imgclf.evaluation.claims import OPEN, compared_text, seeds_text
+from imgclf.evaluation.families import Compared
+from imgclf.evaluation.quantities import ACCURACY
+from imgclf.evaluation.replication import Row
 from imgclf.figures import FIGURES
-from imgclf.markdown import folded, interval, listed, optional, percent, points, show, table
+from imgclf.markdown import folded, listed, optional, percent, points, show, table
 from imgclf.provenance.today import Origin, Today
-from imgclf.report import OF_IMAGES_ALONE, ModelReport, data_remark, model_sections, told_apart
+from imgclf.report import ModelReport, data_remark
 from imgclf.report import summary as model_summary
 from imgclf.scores import METRICS
-from imgclf.study_results import NetworkResults, StudyResults
+from imgclf.study_results import NetworkResults, StudyResults, value_label
 
-REPRODUCED = 0.01
-"""A row whose accuracy is further than this from the published one is listed."""
-DIGITS = 6
-"""To which a difference is rounded first: 0.892 - 0.882 is more than 0.01 as a float."""
 LONG = 20
 """Of more rows, half as many are shown."""
 SHOWN = 4
 """Of more changes of code, how many are not named is said."""
+TO_ROOT = "../../"
+"""From a page of a study to results.md."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -43,46 +34,73 @@ class Reason:
     """Why a row of a study does not come out as published, and where that was tested."""
 
     study: str
+    """That of the published table."""
     value: str
     reason: str
     tested: tuple[str, str]
     """A study and its value, which differ in nothing but the reason."""
 
 
-def sections(
+def page_of(results: StudyResults) -> str:
+    """Return the path of the page of a study, from results.md."""
+    return f"results/studies/{results.topic}.md"
+
+
+def pages(
     studies: Sequence[StudyResults],
-    claims: Sequence[Claim],
     reasons: Sequence[Reason],
     pictures: Mapping[str, str],
     today: Today,
-) -> list[str]:
-    """Return the part of results.md on studies; nothing without results.
+) -> dict[str, str]:
+    """Return a page for each published table or study, by its path from results.md.
 
-    `pictures` are the paths of all pictures from results.md, by the names of the files. Runs that
-    other code than `today`'s has made are named.
+    `pictures` are the paths of all pictures from such a page, by the names of the files. The page
+    of a table has the runs by the published protocol first, and those by another one below.
     """
-    if not studies:
-        return []
-    by_name = {results.name: results for results in studies}
-    origins = {
-        results.name: {
-            str(run["name"]): today.origin({str(k): v for k, v in run.items()})
-            for run in results.runs.to_dict("records")
-        }
-        for results in studies
-    }
-    everything = [origin for of_study in origins.values() for origin in of_study.values()]
-    parts = ["## Studies", introduction(by_name.get("base")), origins_sentence(everything)]
-    if told := [claim for claim in claims if claim.study in by_name]:
-        parts += ["### Published claims", *claims_table(told, by_name)]
-    parts += reproduction(studies, reasons)
+    topics: dict[str, list[StudyResults]] = {}
     for results in studies:
+        if len(results.runs) or results.replicates:
+            topics.setdefault(results.topic, []).append(results)
+    return {
+        page_of(of_topic[0]): _page(of_topic, studies, reasons, pictures, today)
+        for of_topic in topics.values()
+    }
+
+
+def _page(
+    of_topic: Sequence[StudyResults],
+    studies: Sequence[StudyResults],
+    reasons: Sequence[Reason],
+    pictures: Mapping[str, str],
+    today: Today,
+) -> str:
+    ordered = sorted(of_topic, key=lambda results: not results.replicates)
+    title = ordered[-1].study.title if len(ordered) > 1 else ordered[0].study.title
+    parts = [f"# {title}", f"[All results]({TO_ROOT}results.md)"]
+    for results in ordered:
+        if results.replicates or len(ordered) > 1:
+            parts.append(f"## {_protocol(results)}")
+        if len(results.runs):
+            parts += _notes(*_outdated(results, origins(results, today)))
         if results.networks:
-            heading, *section = networks_section(results, pictures)
+            parts += networks_section(results, pictures)
         else:
-            heading, *section = study_section(results, by_name, pictures)
-        parts += [heading, *_notes(*_outdated(results, origins[results.name])), *section]
-    return parts
+            parts += study_section(results, studies, reasons, pictures)
+    return "\n\n".join(parts) + "\n"
+
+
+def _protocol(results: StudyResults) -> str:
+    if results.replicates:
+        return "Replication: as published"
+    return "Choice: with validation images"
+
+
+def origins(results: StudyResults, today: Today) -> dict[str, Origin]:
+    """Return what made each run."""
+    return {
+        str(run["name"]): today.origin({str(k): v for k, v in run.items()})
+        for run in results.runs.to_dict("records")
+    }
 
 
 def origins_sentence(origins: Sequence[Origin]) -> str:
@@ -138,50 +156,28 @@ def _changed(origins: Mapping[str, Origin]) -> str:
     return f" ({', '.join(changes[:SHOWN])}{more})" if changes else ""
 
 
-def _seeds(results: StudyResults, studies: Mapping[str, StudyResults]) -> Spread | None:
-    """Return the spread of seeds that `base` found, if it is of the same model."""
-    base = studies.get("base")
-    return base.spread if base and base.study.model == results.study.model else None
-
-
-def introduction(base: StudyResults | None) -> str:
-    """Return how differences are judged."""
-    text = (
-        "Each row is one or more runs that differ from the default settings in what the study "
-        "varies. Intervals are 95 %: over seeds where a row has several, else over test images "
-        "(Wilson). Values are chosen by validation accuracy; test accuracy only says what the "
-        "choice is worth. Two rows with several seeds differ if Welch's t interval of their means "
-        "leaves out zero."
-    )
-    if base and (found := base.spread):
-        text += (
-            f" Two single runs of `{base.study.model}` differ if McNemar's exact test on the same "
-            f"test images says so (p < 0.05) *and* they are further apart than seeds alone put two "
-            f"runs of one configuration: {points(found.visible)[1:]} points, from the standard "
-            f"deviation of {100 * found.deviation:.2f} points over the {found.runs} seeds of "
-            f"`base`."
-        )
-    return (
-        f"{text} Nothing is done about looking at many pairs: of twenty equal pairs, one will look "
-        f"different."
-    )
-
-
 def study_section(
-    results: StudyResults, studies: Mapping[str, StudyResults], pictures: Mapping[str, str]
+    results: StudyResults,
+    studies: Sequence[StudyResults],
+    reasons: Sequence[Reason],
+    pictures: Mapping[str, str],
 ) -> list[str]:
     """Return the section of one study, a paragraph, table or picture an item."""
-    found, base = results.spread, _seeds(results, studies)
     about = [f"`studies/{results.name}.yaml`, model `{results.study.model}`.", *_about(results)]
     if results.study.note:
         about.append(_sentence(results.study.note))
+    parts = [*_notes(*map(data_remark, results.remarks)), " ".join(about)]
+    if results.runs.empty:
+        return [*parts, "Not run yet.", *replication_table(results, studies, reasons)]
+    replicated = replication_table(results, studies, reasons)
+    alone = len(results.by_value) == 1 and replicated
     return [
-        f"### {results.study.title}",
-        *_notes(*map(data_remark, results.remarks)),
-        " ".join(about),
+        *parts,
         *_pictures(results, pictures),
-        *values_table(results, base),
-        repeated(results, found, studies) if found else conclusion(results, base),
+        *replicated,
+        *([] if alone else values_table(results, reference(results, studies))),
+        conclusion(results),
+        *seeds_sentence(results, studies),
     ]
 
 
@@ -206,32 +202,103 @@ def _pictures(results: StudyResults, pictures: Mapping[str, str]) -> list[str]:
         for part, title in names.items()
         if f"study_{results.name}{part}" in pictures
     ]
-    return shown if len(results.values) <= LONG else folded("Picture", *shown)
+    return shown if len(results.by_value) <= LONG else folded("Picture", *shown)
 
 
-def values_table(results: StudyResults, base: Spread | None) -> list[str]:
-    """Return a row for each value: ours, published, and whether the best is really better.
+def reference(results: StudyResults, studies: Sequence[StudyResults]) -> str:
+    """Return the value that others are compared with: validation's choice, else the base case.
+
+    Never the best by test accuracy, which is too good by chance. Without a base case it is the
+    first value.
+    """
+    if results.chosen is not None:
+        return results.chosen
+    bases = [each for each in studies if each.topic == "base" and each is not results]
+    of_base = {key for base in bases for key in base.runs["key"]}
+    for value, runs in results.by_value.items():
+        if of_base & {*runs["key"]}:
+            return value
+    return next(iter(results.by_value))
+
+
+def replication_table(
+    results: StudyResults, studies: Sequence[StudyResults], reasons: Sequence[Reason]
+) -> list[str]:
+    """Return a row for each published row, with our interval of one new run."""
+    rows = replication.rows([results])
+    if not rows:
+        return []
+    why = {(reason.study, reason.value): reason for reason in reasons}
+    lines = [
+        {
+            "value": value_label(row.value),
+            "seeds": row.runs,
+            "published accuracy": percent(row.published),
+            "ours, one new run": _ends(row.interval, percent),
+            "published loss": optional(row.published_loss, "{:g}".format),
+            "ours, one new run ": _ends(row.loss_interval, "{:.4f}".format),
+            "verdict": row_text(row, why.get((results.topic, row.value)), studies),
+        }
+        for row in rows
+    ]
+    frame = pd.DataFrame(lines)
+    return [table(frame.loc[:, (frame != "").any()])]
+
+
+def _ends(ends: tuple[float, float], show: Callable[[float], str]) -> str:
+    return "" if math.isnan(ends[0]) else f"{show(ends[0])} to {show(ends[1])}"
+
+
+def row_text(row: Row, reason: Reason | None, studies: Sequence[StudyResults]) -> str:
+    """Return whether a row is reproduced; if not, in what, and why as far as that was tested."""
+    if row.state != replication.NOT_REPRODUCED:
+        return row.state
+    parts = [] if row.accuracy_inside is not False else [f"accuracy {_off(row)}"]
+    if row.loss_inside is False:
+        parts.append(f"loss {100 * (row.loss / row.published_loss - 1):+.1f} %")
+    return f"**not reproduced**: {listed(parts)}; {_why(reason, row, studies)}"
+
+
+def _off(row: Row) -> str:
+    return f"{points(row.accuracy - row.published)} points"
+
+
+def _why(reason: Reason | None, row: Row, studies: Sequence[StudyResults]) -> str:
+    """Return a reason, what its test gave, and whether that explains the published accuracy."""
+    if not reason:
+        return "not explained"
+    name, value = reason.tested
+    tested = next((each for each in studies if each.name == name), None)
+    if tested is None or value not in tested.by_value:
+        return f"{reason.reason} (not tested yet: `{name}`)"
+    low, high = tested.new_run(value, ACCURACY)
+    mean = tested.by_value[value]["accuracy"].mean()
+    explained = "which explains it" if low <= row.published <= high else "which does not explain it"
+    return f"{reason.reason}: {percent(mean)} in `{name}`, {explained}"
+
+
+def values_table(results: StudyResults, against: str) -> list[str]:
+    """Return a row for each value, and how it compares with the value `against`.
 
     Of very many values, the best by validation are shown and the rest is folded away.
     """
-    values = results.values
-    best = max(values.values(), key=lambda value: value.mean)
     rows = []
     summary = results.summary()
+    summary = summary[summary["runs"] > 0].reset_index(drop=True)
+    of_study = results.family(ACCURACY)
     for row in summary.to_dict("records"):
+        value = str(row["value"])
         cells = {
-            "value": value_label(str(row["value"])),
-            "seeds": row["runs"],
-            "test accuracy": _mean(row["accuracy"], row["deviation"]),
-            "95 % interval": interval(row["low"], row["high"]),
-            "published": optional(row["published"], percent),
-            "difference": optional(row["accuracy"] - row["published"], points),
+            "value": value_label(value),
+            "seeds": int(row["runs"]),
             "validation accuracy": optional(row["validation_accuracy"], percent),
+            "test accuracy": _mean(row["accuracy"], row["deviation"]),
             "training loss": f"{row['train_loss']:.4f}",
-            "published loss": optional(row["published_loss"], "{:g}".format),
         }
-        if len(values) > 1:
-            cells["against the best"] = _against(values[str(row["value"])], best, base)
+        if not results.replicates:
+            cells["published"] = optional(row["published"], percent)
+        if len(results.by_value) > 1:
+            cells[f"against {value_label(against)}"] = _against(value, against, of_study)
         rows.append(cells)
     whole = pd.DataFrame(rows)
     whole = whole.loc[:, (whole != "").any()]
@@ -243,163 +310,91 @@ def values_table(results: StudyResults, base: Spread | None) -> list[str]:
     return [heading, shown, *folded(f"All {len(whole)} values", table(whole))]
 
 
-def _against(value: Value, best: Value, base: Spread | None) -> str:
-    if value is best:
-        return "the best"
-    found = difference(value, best, base)
-    return points(found.mean) if found.real else f"{points(found.mean)}, not told apart"
+def _against(value: str, against: str, of_study: Mapping[tuple[str, str], Compared]) -> str:
+    if value == against:
+        return ""
+    found = of_study.get((value, against))
+    if found is None:
+        return "one seed each: not known"
+    return f"{compared_text(found, ACCURACY)}: {relation(found)}"
 
 
-def conclusion(results: StudyResults, base: Spread | None) -> str:
-    """Return what is chosen on validation, what it is worth, and what cannot be told apart."""
-    summary, values = results.summary(), results.values
-    if len(values) == 1:
-        (only,) = values.values()
-        return f"The test accuracy is {percent(only.mean)}."
-    if summary["validation_accuracy"].isna().any():
+def relation(found: Compared) -> str:
+    """Return how a first value's accuracy stands to a second's."""
+    if found.above or found.below:
+        return "above" if found.above else "below"
+    if found.equal:
+        return "no difference above 0.5 points"
+    return f"{OPEN}: {seeds_text(found.more_seeds)}"
+
+
+def conclusion(results: StudyResults) -> str:
+    """Return what is chosen on validation, and what it is worth."""
+    means = {value: runs["accuracy"].mean() for value, runs in results.by_value.items()}
+    if len(means) == 1:
+        (only,) = means.values()
+        return f"The test accuracy is {percent(only)}."
+    if results.replicates:
+        return "As published, there are no validation images here, so nothing can be chosen."
+    if results.chosen is None:
         return "There are no validation images here, so nothing can be chosen."
-    chosen = values[str(summary.loc[summary["validation_accuracy"].idxmax(), "value"])]
-    best = max(values.values(), key=lambda value: value.mean)
+    chosen = value_label(results.chosen)
     sentence = (
-        f"Validation chooses **{chosen.label}**, whose test accuracy is {percent(chosen.mean)}"
-        + (", the highest" if chosen is best else f" (the highest is {percent(best.mean)})")
-        + "."
+        f"Validation chooses **{chosen}**, whose test accuracy is {percent(means[results.chosen])}."
     )
-    close = [
-        value.label
-        for value in values.values()
-        if value is not chosen and not difference(chosen, value, base).real
+    of_study = results.family(ACCURACY)
+    if not of_study:
+        return f"{sentence} With one seed each, nothing is known of what other seeds would give."
+    others = [value for value in means if value != results.chosen]
+    apart = [
+        value
+        for value in others
+        if (found := of_study.get((results.chosen, value))) and (found.above or found.below)
     ]
-    return f"{sentence} {told_apart(close, len(values) - 1)}"
+    return f"{sentence} It differs from {len(apart)} of {len(others)} others."
 
 
-def repeated(results: StudyResults, found: Spread, others: Mapping[str, StudyResults]) -> str:
+def seeds_sentence(results: StudyResults, others: Sequence[StudyResults]) -> list[str]:
     """Return what seeds alone do, and how often the same runs were published as findings."""
+    if len(results.by_value) > 1 or len(results.runs) < 2:
+        return []
     accuracies = results.runs["accuracy"]
-    keys = set(results.runs["key"])
-    published = sorted(
-        {
-            float(figure)
-            for other in others.values()
-            for value, figure in zip(
-                other.published["value"], other.published["accuracy"], strict=True
-            )
-            if set(other.runs.loc[other.runs["value"] == value, "key"]) & keys
-        }
-    )
+    keys = {*results.runs["key"]}
+    published = {
+        float(figure)
+        for other in others
+        for value, figure in zip(other.published["value"], other.published["accuracy"], strict=True)
+        if value in other.by_value and {*other.by_value[value]["key"]} & keys
+    }
     text = (
         f"From {percent(accuracies.min())} to {percent(accuracies.max())} with nothing changed "
-        f"but the seed. Two single runs that are less than {points(found.visible)[1:]} points "
-        f"apart say nothing."
+        f"but the seed."
     )
     if len(published) > 1:
-        figures = listed(list(map(percent, published)))
+        figures = listed(list(map(percent, sorted(published))))
         text += f" This same configuration was published as {figures}, in different tables."
-    return text
-
-
-def claims_table(claims: Sequence[Claim], studies: Mapping[str, StudyResults]) -> list[str]:
-    """Return how many claims of the hand-written analysis hold, and a row for each."""
-    rows, verdicts = [], Counter[str]()
-    for claim in claims:
-        values = studies[claim.study].values
-        base = _seeds(studies[claim.study], studies)
-        numbers = [
-            f"{one} \u2212 {other}: {_judged(each)}"
-            for (one, other), each in zip(claim.better, pairs(claim, values, base), strict=True)
-        ]
-        found = verdict(claim, values, base)
-        verdicts[found] += 1
-        rows.append(
-            {
-                "published claim": claim.text,
-                "verdict": f"**{found}**",
-                "points of test accuracy": "<br>".join(numbers),
-            }
-        )
-    counts = listed([f"{verdicts[each]} \u00d7 {each}" for each in VERDICTS])
-    return [f"Of {len(rows)} claims: {counts}.", table(pd.DataFrame(rows))]
-
-
-def _judged(found: Difference) -> str:
-    if math.isnan(found.mean):
-        return "not run"
-    why = [] if found.real else ["not told apart"]
-    if not math.isnan(found.p):
-        why.append(f"p {found.p:.2g}")
-    return points(found.mean) + (f" ({', '.join(why)})" if why else "")
-
-
-def reproduction(studies: Sequence[StudyResults], reasons: Sequence[Reason]) -> list[str]:
-    """Return how many published rows come out within a point, and those that do not."""
-    why = {(reason.study, reason.value): reason for reason in reasons}
-    values = {results.name: results.values for results in studies}
-    rows, count = [], 0
-    for results in studies:
-        of_protocol = {
-            network.runs["value"].iloc[0]: network.as_published for network in results.networks
-        }
-        for row in results.summary().to_dict("records"):
-            if not of_protocol.get(row["value"], True):
-                continue
-            away = round(row["accuracy"] - row["published"], DIGITS)
-            count += not math.isnan(away)
-            if abs(away) > REPRODUCED:
-                value = str(row["value"])
-                rows.append(
-                    {
-                        "study": results.study.title,
-                        "value": value,
-                        "ours": percent(row["accuracy"]),
-                        "published": percent(row["published"]),
-                        "difference": points(away),
-                        "reason": _why(why.get((results.name, value)), row["published"], values),
-                    }
-                )
-    if not count:
-        return []
-    sentence = f"{count - len(rows)} of {count} published accuracies come out within 1.0 point."
-    heading = "### Rows that do not reproduce"
-    return [heading, sentence, *([table(pd.DataFrame(rows))] if rows else [])]
-
-
-def _why(
-    reason: Reason | None, published: float, studies: Mapping[str, Mapping[str, Value]]
-) -> str:
-    """Return a reason, what its test gave, and whether that comes near the published accuracy."""
-    if not reason:
-        return "not explained"
-    study, value = reason.tested
-    tested = studies.get(study, {}).get(value)
-    if not tested:
-        return f"{reason.reason} (not tested yet: `{study}`)"
-    deviation = float(np.std(tested.accuracies, ddof=1)) if len(tested.accuracies) > 1 else math.nan
-    near = abs(round(tested.mean - published, DIGITS)) <= REPRODUCED
-    return (
-        f"{reason.reason}: {_mean(tested.mean, deviation)} in `{study}`, which "
-        f"{'is within a point' if near else 'does not explain it'}"
-    )
+    return [text]
 
 
 def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list[str]:
-    """Return the section of a study of whole networks, with a section for each of them."""
+    """Return the section of a study of whole networks, with links to the page of each."""
     reports = [network_report(results, network, pictures) for network in results.networks]
-    values = results.values
-    best = max(values.values(), key=lambda value: value.mean)
-    summary = model_summary(reports)
-    summary["against the best"] = [_against(value, best, None) for value in values.values()]
+    summary = model_summary(reports, TO_ROOT).drop(columns="data set")
+    if len(reports) > 1:
+        against = results.chosen or next(iter(results.by_value))
+        of_study = results.family(ACCURACY)
+        compared = {name: _against(name, against, of_study) for name in results.by_value}
+        names = summary["model"].str.extract(r"\[(.*?)\]\(")[0]
+        summary[f"against {against}"] = names.map(compared)
     if not results.as_published:
         summary = summary.rename(columns={"published": "published, by another protocol"})
-    about, runs = [f"`studies/{results.name}.yaml`.", *_about(results)], results.runs
-    single = len(runs) == len(values) > 1 and bool(runs["validation_accuracy"].notna().all())
+    about = [f"`studies/{results.name}.yaml`.", *_about(results)]
     return [
-        f"### {results.study.title}",
         *_notes(results.study.note, *map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         table(summary.loc[:, (summary != "").any()]),
-        conclusion(results, None) + (OF_IMAGES_ALONE if single else ""),
-        *(part for report in reports for part in model_sections(report)),
+        conclusion(results),
     ]
 
 
@@ -416,19 +411,21 @@ def network_report(
     value = str(first["value"])
     names = [name for name in (*(metric.name for metric in METRICS), "loss") if name in runs]
     means = dict(runs[names].mean())
-    row = results.summary().set_index("value").loc[value]
+    low, high = results.new_run(value, ACCURACY)
+    if math.isnan(low) or len(runs) == 1:
+        low, high = first["accuracy_low"], first["accuracy_high"]
     seeds = f"Test metrics are means over {len(runs)} seeds; all else is of seed {first['seed']}"
     remarks = map(data_remark, results.remarks)
     notes = [results.study.note, *remarks, seeds if len(runs) > 1 else ""]
     kinds = {kind: f"{network.name}_{kind}" for kind in FIGURES}
     return ModelReport(
         name=value,
-        heading=f"{value} ({results.name})",
-        level=4,
+        heading=f"{value} ({results.study.title})",
+        page=f"results/studies/{network.name}.md",
         remark=" ".join(_sentence(note) for note in notes if note),
         settings=network.settings,
         training=first,
-        metrics=first | means | {"accuracy_low": row["low"], "accuracy_high": row["high"]},
+        metrics=first | means | {"accuracy_low": low, "accuracy_high": high},
         history=network.history,
         classes=network.classes,
         confusion=network.confusion,

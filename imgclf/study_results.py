@@ -2,8 +2,9 @@
 
 import base64
 import json
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,19 @@ import numpy as np
 import pandas as pd
 
 from imgclf import published as publications
-from imgclf.comparison import Bits, Spread, Value, mean_interval, spread
+from imgclf.evaluation.families import Family, family
+from imgclf.evaluation.quantities import ACCURACY, TRAINING_LOSS, Quantity
+from imgclf.evaluation.statistics import Bits, Sample, Spread, pooled, prediction_interval
+from imgclf.model import TrainingSettings
 from imgclf.published import Published
 from imgclf.study import Study, lookup, parse
 from imgclf.tables import confusion as confusion_of
-from imgclf.tables import read, read_optional
+from imgclf.tables import read_optional
+
+ENOUGH = 5
+"""Runs whose own spread is used. Of fewer, it is pooled: t of one degree of freedom is 12.7."""
+ENOUGH_FREEDOM = 4
+"""Degrees of freedom of a spread that is pooled over a study; with fewer, over all of its model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +81,87 @@ class StudyResults:
     """Of a study of whole networks; else none."""
     remarks: list[str]
     """What must be said of the data."""
+    siblings: Sequence[pd.DataFrame] = ()
+    """Runs of several seeds of the same model in all studies, a table a configuration."""
 
     @property
-    def values(self) -> dict[str, Value]:
-        """Each value with its runs, in the study's order."""
-        return {
-            str(name): Value(
-                name=str(name),
-                accuracies=list(runs["accuracy"]),
-                correct=[self.correct[run] for run in runs["name"]],
-            )
-            for name, runs in self.runs.groupby("value", sort=False)
-        }
+    def replicates(self) -> bool:
+        """Whether it repeats a published table by the published protocol."""
+        return bool(self.study.published)
+
+    @property
+    def topic(self) -> str:
+        """The name of what was published, which the tables of both protocols share."""
+        return self.study.published or self.name
+
+    @cached_property
+    def by_value(self) -> dict[str, pd.DataFrame]:
+        """The runs of each value, in the study's order."""
+        return {str(name): runs for name, runs in self.runs.groupby("value", sort=False)}
+
+    def samples(self, quantity: Quantity) -> dict[str, Sample]:
+        """Return what is compared of each value that has it."""
+        samples = {name: self._sample(runs, quantity) for name, runs in self.by_value.items()}
+        return {name: sample for name, sample in samples.items() if sample.values}
+
+    def _sample(self, runs: pd.DataFrame, quantity: Quantity) -> Sample:
+        values = quantity.of(runs)
+        runs, values = runs[values.notna()], values.dropna()
+        outcomes = np.zeros((0, 0), bool)
+        if quantity is ACCURACY and len(runs):
+            rows = [self.correct[name] for name in runs["name"]]
+            known = len({len(row) for row in rows}) == 1 and len(rows[0])
+            outcomes = np.stack(rows) if known else outcomes
+        first = dict(runs.iloc[0]) if len(runs) else {}
+        return Sample(
+            seeds=list(runs["seed"]),
+            values=list(values),
+            outcomes=outcomes,
+            start=f"{first.get('model')} {first.get('parameters')}",
+        )
+
+    def pooled_spread(self, quantity: Quantity) -> Spread | None:
+        """Return the spread of seeds within the values of the study, or of all of its model.
+
+        The latter where the study has too few seeds to tell; None if nothing has several.
+        """
+        own = pooled([list(quantity.of(runs).dropna()) for runs in self.by_value.values()])
+        if own and own.freedom >= ENOUGH_FREEDOM:
+            return own
+        return pooled([list(quantity.of(runs).dropna()) for runs in self.siblings]) or own
+
+    def spread_of(self, value: str, quantity: Quantity) -> Spread | None:
+        """Return the spread of a value's seeds: its own of five or more runs, else pooled."""
+        values = list(quantity.of(self.by_value[value]).dropna())
+        return pooled([values]) if len(values) >= ENOUGH else self.pooled_spread(quantity)
+
+    def new_run(self, value: str, quantity: Quantity) -> tuple[float, float]:
+        """Return the 95 % interval of one new run; nan where no spread is known."""
+        values = list(quantity.of(self.by_value[value]).dropna())
+        spread = self.spread_of(value, quantity)
+        if not values or not spread:
+            return np.nan, np.nan
+        low, high = prediction_interval(values, spread)
+        return quantity.back(low), quantity.back(high)
+
+    def family(self, quantity: Quantity) -> Family:
+        """Return every pair of values, compared and corrected together."""
+        if quantity.name not in self._families:
+            spread = self.pooled_spread(quantity)
+            self._families[quantity.name] = family(self.samples(quantity), spread, quantity.margin)
+        return self._families[quantity.name]
+
+    @cached_property
+    def _families(self) -> dict[str, Family]:
+        return {}
+
+    @property
+    def chosen(self) -> str | None:
+        """The value with the highest validation accuracy; None if not every value has one."""
+        means = {name: runs["validation_accuracy"].mean() for name, runs in self.by_value.items()}
+        if not means or any(np.isnan(mean) for mean in means.values()):
+            return None
+        return max(means, key=lambda name: means[name])
 
     def of_other_parameters(self) -> list[str]:
         """Return the names of the runs that do not have what the study fixes now."""
@@ -103,6 +181,8 @@ class StudyResults:
     @property
     def as_published(self) -> bool:
         """Whether published figures can be compared with these without saying why not."""
+        if not self.networks:
+            return self.replicates
         return all(network.as_published for network in self.networks if network.published)
 
     @property
@@ -114,28 +194,60 @@ class StudyResults:
         prefix = f"zoo.{self.study.model}."
         return ", ".join(key.removeprefix(prefix) for key in dict.fromkeys(keys))
 
-    @property
-    def spread(self) -> Spread | None:
-        """The spread of the seeds if all runs are of one value; else None."""
-        return spread(list(self.runs["accuracy"])) if self.runs["value"].nunique() == 1 else None
-
     def losses(self) -> pd.DataFrame:
         """Return the training losses of all runs: columns value, epoch and train_loss."""
         history = self.history[["name", "epoch", "train_loss"]]
         return self.runs[["name", "value"]].merge(history, on="name").drop(columns="name")
 
     def summary(self) -> pd.DataFrame:
-        """Return a row for each value.
+        """Return a row for each value that was run or published, in the study's order.
 
-        Columns: value, runs, accuracy (mean), deviation (nan of one run), low and high (95 %: of
-        the mean over seeds, or of the single run over images), validation_accuracy, train_loss,
-        seconds (means), published and published_loss (nan where there is none).
+        Columns: value, runs, accuracy (mean), deviation (nan of one run), low and high (95 % of one
+        new run), validation_accuracy, train_loss (mean), loss_low and loss_high (of one new run),
+        seconds, published and published_loss; nan where there is none.
         """
-        rows = [_row(str(value), runs) for value, runs in self.runs.groupby("value", sort=False)]
+        rows = [self._row(value, runs) for value, runs in self.by_value.items()]
         published = self.published.rename(
             columns={"accuracy": "published", "train_loss": "published_loss"}
         )
-        return pd.DataFrame(rows).merge(published, on="value", how="left")
+        numbers = dict.fromkeys(_SUMMARY[1:], float)
+        table = pd.DataFrame(rows, columns=list(_SUMMARY)).astype({"value": str, **numbers})
+        table = table.merge(published, on="value", how="outer" if self.replicates else "left")
+        table["runs"] = table["runs"].fillna(0).astype(int)
+        order = {value: place for place, value in enumerate(self.planned)}
+        places = [order.get(value, len(order)) for value in table["value"]]
+        return table.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
+
+    @property
+    def planned(self) -> list[str]:
+        """The values in order: as published, then those that were run."""
+        return list(dict.fromkeys([*self.published["value"], *self.by_value]))
+
+    def _row(self, value: str, runs: pd.DataFrame) -> dict[str, object]:
+        low, high = self.new_run(value, ACCURACY)
+        loss_low, loss_high = self.new_run(value, TRAINING_LOSS)
+        means = ("accuracy", "validation_accuracy", "train_loss", "seconds")
+        return {
+            "value": value,
+            "runs": len(runs),
+            "deviation": runs["accuracy"].std(),
+            "low": low,
+            "high": high,
+            "loss_low": loss_low,
+            "loss_high": loss_high,
+            **{name: pd.to_numeric(runs[name]).mean() for name in means},
+        }
+
+
+_SUMMARY = (
+    *("value", "runs", "accuracy", "deviation", "low", "high", "validation_accuracy"),
+    *("train_loss", "loss_low", "loss_high", "seconds"),
+)
+
+
+def value_label(value: str) -> str:
+    """Return the name of a value as it is shown; a study that varies nothing has an empty one."""
+    return value or "(as it is)"
 
 
 def _of_run(key: str, run: Mapping[Hashable, Any]) -> str:
@@ -145,29 +257,23 @@ def _of_run(key: str, run: Mapping[Hashable, Any]) -> str:
     return key
 
 
-def _row(value: str, runs: pd.DataFrame) -> dict[str, object]:
-    accuracies = list(runs["accuracy"])
-    low, high = (
-        mean_interval(accuracies)
-        if len(runs) > 1
-        else (float(runs["accuracy_low"].iloc[0]), float(runs["accuracy_high"].iloc[0]))
-    )
-    means = ("accuracy", "validation_accuracy", "train_loss", "seconds")
-    return {
-        "value": value,
-        "runs": len(runs),
-        "deviation": runs["accuracy"].std(),
-        "low": low,
-        "high": high,
-        **{name: runs[name].mean() for name in means},
-    }
+_TABLES: dict[str, tuple[str, ...]] = {
+    "": (
+        *("name", "value", "seed", "model", "dataset", "settings", "accuracy", "train_loss"),
+        *("loss", "validation_accuracy", "parameters", "seconds", "key"),
+    ),
+    "_history": ("name", "epoch", "train_loss"),
+    "_classes": ("name", "class", "recall"),
+    "_correct": ("name", "correct"),
+}
+"""The tables of a study, and the columns that one without runs has."""
 
 
 def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResults:
     """Return the results in the folder `tables` of studies/NAME.yaml."""
     study = parse((studies / f"{name}.yaml").read_text(encoding="utf-8"))
     runs, history, classes, correct = (
-        read(tables / f"{name}{part}.csv") for part in ("", "_history", "_classes", "_correct")
+        read_optional(tables / f"{name}{part}.csv", *columns) for part, columns in _TABLES.items()
     )
     confusion = read_optional(
         tables / f"{name}_confusion.csv", "name", "actual", "predicted", "count"
@@ -250,11 +356,95 @@ def _of_networks(networks: list[NetworkResults]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
+def load_all(studies: Path, tables: Path, published: Path) -> list[StudyResults]:
+    """Return every study that has results, and every replication with or without, by name.
+
+    A run that is the same in several studies counts in all of them, whichever has made it.
+    """
+    found = [load(name, studies, tables, published) for name in names(studies, tables)]
+    groups = _configurations(found)
+    shared = [_shared(results, groups) for results in found]
+    return [replace(results, siblings=_siblings(results, groups)) for results in shared]
+
+
 def names(studies: Path, tables: Path) -> list[str]:
-    """Return the studies that have results, by name."""
+    """Return the studies that have results or replicate what was published, by name."""
     return sorted(
-        path.stem for path in studies.glob("*.yaml") if (tables / f"{path.stem}.csv").exists()
+        path.stem
+        for path in studies.glob("*.yaml")
+        if (tables / f"{path.stem}.csv").exists() or _replicates(path)
     )
+
+
+def _replicates(path: Path) -> bool:
+    return bool(parse(path.read_text(encoding="utf-8")).published)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """The runs of one configuration in all studies, a seed each."""
+
+    runs: pd.DataFrame
+    origin: Mapping[str, StudyResults]
+    """That of each run, by its name."""
+
+
+def _configurations(found: Sequence[StudyResults]) -> dict[str, _Group]:
+    """Return the runs of each configuration, by its settings but the seed and those as usual."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    origin: dict[str, StudyResults] = {}
+    for results in found:
+        runs = results.runs
+        for settings, rows in runs.groupby(runs.apply(_without_seed, axis=1)) if len(runs) else ():
+            if settings:
+                tables.setdefault(str(settings), []).append(rows)
+                origin |= dict.fromkeys(rows["name"], results)
+    return {
+        settings: _Group(runs=pd.concat(rows).drop_duplicates("seed"), origin=origin)
+        for settings, rows in tables.items()
+    }
+
+
+def _without_seed(run: "pd.Series[Any]") -> str:
+    settings = json.loads(str(run.get("settings", "{}")))
+    # Settings that are newer than a run mean by default what was done before.
+    usual = json.loads(json.dumps(asdict(TrainingSettings())))
+    own = {k: v for k, v in settings.items() if k != "seed" and usual.get(k, ...) != v}
+    return json.dumps(own, sort_keys=True) if settings else ""
+
+
+def _shared(results: StudyResults, groups: Mapping[str, _Group]) -> StudyResults:
+    """Return a study with the further seeds that others have run of its configurations."""
+    if results.runs.empty:
+        return results
+    parts, donors = [], []
+    for value, runs in results.by_value.items():
+        parts.append(runs)
+        group = groups.get(_without_seed(runs.iloc[0]))
+        if group is not None:
+            more = group.runs[~group.runs["seed"].isin(runs["seed"])]
+            parts.append(more.assign(value=value))
+            donors += [(name, group.origin[name]) for name in more["name"]]
+    if not donors:
+        return results
+    tables: dict[str, Any] = {}
+    for part in ("history", "classes", "confusion"):
+        others = [_rows_of(getattr(donor, part), name) for name, donor in donors]
+        tables[part] = pd.concat([getattr(results, part), *others])
+    correct = {name: donor.correct[name] for name, donor in donors}
+    runs = pd.concat(parts).sort_values("seed", kind="stable").reset_index(drop=True)
+    places = {value: place for place, value in enumerate(results.by_value)}
+    runs = runs.iloc[np.argsort(runs["value"].map(places), kind="stable")].reset_index(drop=True)
+    return replace(results, runs=runs, correct={**results.correct, **correct}, **tables)
+
+
+def _rows_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    return table[table["name"] == name]
+
+
+def _siblings(results: StudyResults, groups: Mapping[str, _Group]) -> list[pd.DataFrame]:
+    tables = [group.runs for group in groups.values() if len(group.runs) > 1]
+    return [table for table in tables if table.iloc[0].get("model") == results.study.model]
 
 
 def _bits(text: str) -> Bits:

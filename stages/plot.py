@@ -54,8 +54,9 @@ def main() -> None:
                 title=published.remark(args.published, dataset),
             )
             _draw(results, folder, name)
-        for name in study_results.names(args.studies, args.tables):
-            _draw_study(study_results.load(name, args.studies, args.tables, args.published), folder)
+        for found in study_results.load_all(args.studies, args.tables, args.published):
+            if len(found.runs):
+                _draw_study(found, folder)
     with new_folder(args.curves) as folder:
         for curve in CURVES:
             columns = {

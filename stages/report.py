@@ -1,22 +1,36 @@
-"""Write results.md from the tracked metrics, tables and pictures, with published figures beside.
+"""Write results.md and the pages in results/ from the tracked metrics, tables and pictures.
 
-Imports no torch and takes about 2 s.
+Imports no torch and takes about 5 s, most of it for comparing all pairs of values.
 """
 
 import argparse
-import itertools
 import sys
 from pathlib import Path
 
-from imgclf import audit, model, params, published, report, study_report, study_results, tables
+from imgclf import (
+    audit,
+    model,
+    params,
+    published,
+    report,
+    results_page,
+    study_report,
+    study_results,
+    tables,
+)
 from imgclf.common.errors import exit_code
-from imgclf.common.files import read_json, write
-from imgclf.comparison import Claim
+from imgclf.common.files import new_folder, read_json, write
+from imgclf.evaluation.claims import Claim, evidence
 from imgclf.figures import FIGURES
+from imgclf.method import METHOD
+from imgclf.params import Params
 from imgclf.provenance.code import read_graph
 from imgclf.provenance.ledger import read_ledger
 from imgclf.provenance.today import Today
-from imgclf.study_report import Reason
+from imgclf.report import ModelReport
+from imgclf.results_page import Source
+from imgclf.study_report import TO_ROOT, Reason
+from imgclf.study_results import StudyResults
 
 
 def main() -> None:
@@ -24,46 +38,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("params", "history", "training", "metrics", "classes", "predictions", "runs"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("figures", "published", "studies", "tables", "wanted", "output"):
+    for name in ("figures", "published", "studies", "tables", "wanted", "output", "pages"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
     chosen = params.parse(args.params.read_text(encoding="utf-8"))
     # The folder is written as a whole by the stage before: nothing in it is old.
-    pictures = {path.stem: f"{args.figures}/{path.name}" for path in args.figures.glob("*.png")}
-    reports = []
-    for name in chosen.models:
-        known = model.describe(chosen.zoo[name])
-        data = chosen.data[known["dataset"]]
-        remark = report.data_remark(published.remark(args.published, known["dataset"]))
-        classes = tables.read(args.classes / f"{name}.csv")
-        predictions = tables.read(args.predictions / f"{name}.csv")
-        reports.append(
-            report.ModelReport(
-                name=name,
-                heading=name,
-                level=2,
-                remark=f"{remark}." if remark else "",
-                settings=known | {"validation_images": data.validation_images},
-                training=read_json(args.training / f"{name}.json"),
-                metrics=read_json(args.metrics / f"{name}.json"),
-                history=tables.read(args.history / f"{name}.csv"),
-                classes=classes,
-                confusion=tables.confusion(predictions, list(classes["class"])),
-                correct=(predictions["actual"] == predictions["predicted"]).to_numpy(),
-                published=published.load(args.published, known["dataset"]).get(name),
-                run=read_json(args.runs / f"{name}.json"),
-                pictures={
-                    kind: pictures[f"{name}_{kind}"]
-                    for kind in FIGURES
-                    if f"{name}_{kind}" in pictures
-                },
-            )
-        )
-    found = [
-        study_results.load(name, args.studies, args.tables, args.published)
-        for name in study_results.names(args.studies, args.tables)
-    ]
+    pictures = {path.stem: f"{TO_ROOT}{args.figures}/{path.name}" for path in _pngs(args.figures)}
+    reports = [_model(name, chosen, pictures, args) for name in chosen.models]
+    studies = study_results.load_all(args.studies, args.tables, args.published)
+    theirs = {path.stem: published.load(args.published, path.stem) for path in _datasets(args)}
     today = Today(
         graph=read_graph(args.wanted / "code.json"),
         packages=read_json(args.wanted / "packages.json"),
@@ -71,18 +55,79 @@ def main() -> None:
         ledger=read_ledger(args.metrics / "carried.csv"),
         made_by=args.metrics / "provenance",
     )
-    shown = [each.published for each in reports]
-    shown += [network.published for results in found for network in results.networks]
-    datasets = dict.fromkeys(each.dataset for each in shown if each)
-    audits = [audit.section(name, published.load(args.published, name)) for name in datasets]
-    studies = study_report.sections(
-        found,
-        published.entries(args.published, "claims", Claim),
-        published.entries(args.published, "reasons", Reason),
-        pictures,
-        today,
+    claims = published.entries(args.published, "claims", Claim)
+    reasons = published.entries(args.published, "reasons", Reason)
+    sources = published.entries(args.published, "sources", Source)
+    known = evidence(studies, theirs)
+
+    pages = {each.page: report.model_page(each, TO_ROOT) for each in reports}
+    pages |= study_report.pages(studies, reasons, pictures, today)
+    pages |= _networks(studies, pictures)
+    more = {"results/environment.md": results_page.environment_page(reports, sources)}
+    more["results/method.md"] = METHOD
+    if claims:
+        more["results/statements.md"] = results_page.statements_page(claims, known)
+    for dataset in _shown(reports, studies):
+        if text := audit.page(dataset, theirs.get(dataset, {})):
+            more[f"results/published/{dataset}.md"] = text
+    with new_folder(args.pages) as folder:
+        for path, text in (pages | more).items():
+            write(folder / Path(path).relative_to("results"), text)
+    titles = {path: text.partition("\n")[0].removeprefix("# ") for path, text in more.items()}
+    page = results_page.page(reports, studies, claims, known, sources, reasons, titles, today)
+    write(args.output, page)
+
+
+def _model(
+    name: str, chosen: Params, pictures: dict[str, str], args: argparse.Namespace
+) -> ModelReport:
+    known = model.describe(chosen.zoo[name])
+    remark = report.data_remark(published.remark(args.published, known["dataset"]))
+    classes = tables.read(args.classes / f"{name}.csv")
+    predictions = tables.read(args.predictions / f"{name}.csv")
+    images = chosen.data[known["dataset"]].validation_images
+    return ModelReport(
+        name=name,
+        heading=name,
+        page=f"results/models/{name}.md",
+        remark=f"{remark}." if remark else "",
+        settings=known | {"validation_images": images},
+        training=read_json(args.training / f"{name}.json"),
+        metrics=read_json(args.metrics / f"{name}.json"),
+        history=tables.read(args.history / f"{name}.csv"),
+        classes=classes,
+        confusion=tables.confusion(predictions, list(classes["class"])),
+        correct=(predictions["actual"] == predictions["predicted"]).to_numpy(),
+        published=published.load(args.published, known["dataset"]).get(name),
+        run=read_json(args.runs / f"{name}.json"),
+        pictures={k: pictures[f"{name}_{k}"] for k in FIGURES if f"{name}_{k}" in pictures},
     )
-    write(args.output, report.results(reports, [*itertools.chain(*audits)], studies))
+
+
+def _networks(studies: list[StudyResults], pictures: dict[str, str]) -> dict[str, str]:
+    """Return the page of each network of a study."""
+    reports = [
+        study_report.network_report(results, network, pictures)
+        for results in studies
+        for network in results.networks
+    ]
+    return {each.page: report.model_page(each, TO_ROOT) for each in reports}
+
+
+def _pngs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.png"))
+
+
+def _datasets(args: argparse.Namespace) -> list[Path]:
+    lists = ("claims", "reasons", "sources")
+    return [path for path in sorted(args.published.glob("*.yaml")) if path.stem not in lists]
+
+
+def _shown(reports: list[ModelReport], studies: list[StudyResults]) -> list[str]:
+    """Return the data sets that published figures which are shown are of."""
+    shown = [each.published for each in reports]
+    shown += [network.published for results in studies for network in results.networks]
+    return list(dict.fromkeys(each.dataset for each in shown if each))
 
 
 if __name__ == "__main__":

@@ -115,9 +115,9 @@ def test_a_metric_and_a_picture_are_in_the_report_and_train_nothing(project: Pat
 
     printed = run(project, "dvc", "repro").stdout
     assert "Stage 'train@fc' didn't change, skipping" in printed
-    report = (project / "results.md").read_text()
-    assert "| worst case " in report.partition("## fc")[0]
-    assert "![fc: wrong](plots/figures/fc_wrong.png)" in report
+    report = (project / "results/models/fc.md").read_text()
+    assert "| worst case " in report
+    assert "![fc: wrong](../../plots/figures/fc_wrong.png)" in report
     commit(project)
 
 
@@ -135,8 +135,8 @@ def test_a_network_an_optimiser_a_loss_and_a_schedule_train_a_model(project: Pat
     edit_params(project, {"data.mine": {"validation_images": 300}})
     printed = run(project, "dvc", "repro").stdout
     assert "Stage 'train@fc' didn't change, skipping" in printed
-    report = (project / "results.md").read_text()
-    assert "\n## mine\n" in report
+    report = (project / "results/models/mine.md").read_text()
+    assert "# mine\n" in report
     assert "network linear, " in report
     commit(project)
 
@@ -147,7 +147,7 @@ def test_a_study_has_a_section(project: Path) -> None:
     commit(project)
     run(project, "python", "-m", "experiments.study", "rates")
     run(project, "dvc", "repro")
-    assert "\n### What I varied\n" in (project / "results.md").read_text()
+    assert "[What I varied](results/studies/rates.md)" in (project / "results.md").read_text()
 
 
 def test_the_tests_pass_with_all_that(project: Path) -> None:

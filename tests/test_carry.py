@@ -100,7 +100,7 @@ def test_a_new_network_makes_nothing_old(project: Path) -> None:
     printed = run(project, "dvc", "repro").stdout
     assert "Stage 'train@fc' didn't change, skipping" in printed
     assert "Running stage 'train@mine'" in printed
-    assert "| [mine](#mine)" in (project / "results.md").read_text()
+    assert "| [mine](results/models/mine.md)" in (project / "results.md").read_text()
     commit(project)
     assert study(project, "small").stdout == "4 of 4 rows are done, 0 to run\n"
 
@@ -117,6 +117,7 @@ def test_an_optimiser_makes_its_own_runs_old_and_says_so(project: Path) -> None:
     report = (project / "results.md").read_text()
     assert "Of 4 runs, 2 were made by today's code; 2 are of other code." in report
     names = ", ".join(f"`{name}`" for name in ADAM).replace(", ", " and ")
+    report = (project / "results/studies/small.md").read_text()
     assert f"2 of 4 runs are of other code than today's (code: {FUSED}) ({names})" in report
     run(project, "git", "checkout", "--quiet", ".")
     printed = study(project, "small", jobs=2).stdout.splitlines()

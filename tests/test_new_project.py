@@ -37,7 +37,7 @@ def test_it_has_one_commit_and_no_results(mine: Path) -> None:
     assert run(mine, "git", "rev-list", "--count", "HEAD").stdout == "1\n"
     names = run(mine, "git", "ls-files").stdout.splitlines()
     assert {Path(name).parts[0] for name in names}.isdisjoint(
-        {"data", "models", "plots", "results.md", "dvc.lock"}
+        {"data", "models", "plots", "results", "results.md", "dvc.lock"}
     )
     assert [name for name in names if name.startswith(("metrics", "published", "studies"))] == [
         *("metrics/studies/README.md", "published/README.md", "studies/README.md")
@@ -52,7 +52,7 @@ def test_its_pipeline_runs_and_its_tests_pass(mine: Path) -> None:
     lines = run(mine, "git", "status", "--porcelain").stdout.splitlines()
     assert {line[:3] for line in lines} == {"?? "}
     places = {Path(line[3:]).parts[0] for line in lines}
-    assert places == {"dvc.lock", "metrics", "plots", "results.md"}
+    assert places == {"dvc.lock", "metrics", "plots", "results", "results.md"}
     assert "fc" in (mine / "results.md").read_text()
     commit(mine)
     assert "up to date" in run(mine, "dvc", "status").stdout

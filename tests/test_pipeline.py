@@ -51,7 +51,8 @@ def test_repro_makes_every_result(project: Path) -> None:
         for kind in ("loss", "accuracy", "class_accuracy", "confusion", "mistakes"):
             picture = project / f"plots/figures/{model}_{kind}.png"
             assert picture.read_bytes().startswith(b"\x89PNG")
-            assert f"](plots/figures/{model}_{kind}.png)" in (project / "results.md").read_text()
+            page = (project / f"results/models/{model}.md").read_text()
+            assert f"](../../plots/figures/{model}_{kind}.png)" in page
     assert list((project / ".checkpoints").iterdir()) == []
 
 

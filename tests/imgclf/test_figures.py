@@ -236,7 +236,7 @@ def test_the_picture_of_a_study_has_a_place_for_each_value(values: tuple[str, ..
     assert (axes.get_xlabel() if upright else axes.get_ylabel()) == "rate"
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["ours, 95 % interval", "published"]
+    assert labels == ["ours, 95 % of new runs", "published"]
     figure.draw_without_rendering()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imgclf import published
 from imgclf.common.errors import UserError
-from imgclf.comparison import Claim
+from imgclf.evaluation.claims import Claim
 from imgclf.published import Figures
 
 
@@ -61,7 +61,11 @@ def test_a_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, message: str
     [
         ("claims: {}", "claims: {} is not a list"),
         ("claim: []", "claims: None is not a list"),
-        ("claims: [{text: t, study: s, worse: []}]", "claims.0.better: is missing"),
+        ("claims: [{says: t, of: d, worse: []}]", "claims.0.parts: is missing"),
+        (
+            "claims: [{says: t, of: d, parts: [{about: loss, study: s}]}]",
+            "claims.0.parts.0: {'about': 'loss', 'study': 's'} is not allowed: should have one",
+        ),
         ("[", "parameters are not YAML: "),
     ],
 )

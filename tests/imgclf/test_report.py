@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from imgclf import report, tables
-from imgclf.markdown import anchors, table
+from imgclf.markdown import table
 from imgclf.published import Figures, Published
 from imgclf.report import ModelReport
 
@@ -65,7 +65,7 @@ def model(name: str = "lenet5", accuracy: float = 0.89, **changes: Any) -> Model
     usual: dict[str, Any] = {
         "name": name,
         "heading": name,
-        "level": 2,
+        "page": f"results/models/{name}.md",
         "remark": "",
         "settings": SETTINGS,
         "training": {"epochs": 3, "train_loss": 0.25, "validation_accuracy": 0.8},
@@ -102,27 +102,42 @@ def test_settings_of_a_used_schedule_are_listed() -> None:
 def test_the_summary_compares_with_published_figures() -> None:
     header, row = rows(table(report.summary([model()])))
     assert dict(zip(header, row, strict=True)) == {
-        "model": "[lenet5](#lenet5)",
+        "model": "[lenet5](results/models/lenet5.md)",
         "data set": "fashion_mnist",
-        "test accuracy": "89.00 %",
-        "95 % interval": "88.00 to 90.00",
+        "validation accuracy": "80.00 %",
+        "test accuracy (95 %)": "89.00 % (88.00 to 90.00)",
         "published": "89.24 %",
-        "difference": "-0.24",
-        "macro F1": "0.8765",
-        "top-2 error": "3.00 %",
-        "calibration error": "1.23 %",
-        "test loss": "0.3333",
         "parameters": "61,706",
-        "best epoch": "2 of 3",
         "training": "2 min 06 s",
     }
+
+
+def validated(name: str, accuracy: float, validation: float | None) -> ModelReport:
+    training = {"epochs": 3, "train_loss": 0.25, "validation_accuracy": validation}
+    return model(name, accuracy, training=training)
+
+
+def test_models_are_ranked_by_validation_and_never_by_test_accuracy() -> None:
+    reports = [validated("a", 0.95, 0.8), validated("b", 0.9, 0.9), validated("c", 0.99, None)]
+    names = [cell.split("]")[0] for cell in report.summary(reports)["model"]]
+    assert names == ["[b", "[a", "[c"]
+    assert "validation prefers `b`, whose test accuracy is 90.00 %." in report.summary_sentence(
+        reports
+    )
+    assert report.summary_sentence(reports[2:]) == ""
+
+
+def test_chance_level_is_said() -> None:
+    chance = model(accuracy=0.26)  # of four classes
+    assert "**That is chance level** for 4 classes." in report.conclusion(chance)
+    assert report.summary([chance])["test accuracy (95 %)"][0].endswith(", chance level")
+    assert "chance" not in report.conclusion(model())
 
 
 def test_a_model_without_published_figures_has_empty_cells_and_no_sentence() -> None:
     alone = model("new", published=None)
     summary = report.summary([model(), alone])
     assert list(summary["published"]) == ["89.24 %", ""]
-    assert list(summary["difference"]) == ["-0.24", ""]
     assert "published" not in report.conclusion(alone)
 
 
@@ -155,8 +170,7 @@ def test_the_summary_names_the_models_that_were_not_trained_as_published() -> No
     copy = Published(dataset="d", figures=Figures(settings={"lr": 1, "network": "a"}), remark="r")
     reports = [model("a"), model("b", published=copy), model("c", published=None)]
     assert report.departures(reports) == [
-        "Published figures are of another training, as the sections say: "
-        "`b` in `lr`, `network` and the data."
+        "\\* of another training than ours: `b` in `lr`, `network` and the data."
     ]
     assert report.departures(reports[:1]) == []
 
@@ -198,37 +212,41 @@ def test_published_settings_and_figures_stand_beside_ours() -> None:
     assert cells["parameters"] == ["61,706", "about 0.1M (ours +2.8 %)"]
 
 
-def test_published_epochs_and_classes_stand_beside_ours() -> None:
+def parts(page: str) -> list[str]:
+    return page.rstrip("\n").split("\n\n")
+
+
+def test_published_classes_stand_beside_ours_and_epochs_have_a_table_of_their_own() -> None:
     figures = Figures(class_accuracy={"0": 0.91, "Shirt": 0.6})
-    sections = report.model_sections(
-        model(published=Published(dataset="d", figures=figures, history=PAST))
+    page = report.model_page(
+        model(published=Published(dataset="d", figures=figures, history=PAST)), "../../"
     )
-    _, classes, epochs = (rows(text) for text in sections if text.startswith("|"))
+    _, classes, epochs, theirs = (rows(text) for text in parts(page) if text.startswith("|"))
     assert [row[-2:] for row in classes[1:]] == [
         ["0.910", "-1.00"],
         ["", ""],
         ["0.600", "-10.00"],
         ["", ""],
     ]
-    assert epochs[0][-1] == "published recovered validation accuracy"
-    assert [row[0] for row in epochs[1:]] == ["1", "2", "3", "4"]
-    assert epochs[4][1:6] == [""] * 5
-    assert epochs[4][6:] == ["0.200", "99.0 %", "0.700", "95.0 %", "72.0 %"]
+    assert len(epochs) == 4
+    assert theirs[0][-1] == "validation accuracy, recovered"
+    assert theirs[4] == ["4", "0.200", "99.0 %", "0.700", "95.0 %", "72.0 %"]
+    assert "<details><summary>All 4 published epochs</summary>" in page
 
 
 @pytest.mark.parametrize(
     ("others", "sentence"),
     [
-        ([], "On fashion_mnist, the highest test accuracy is that of `best`, 89.00 %."),
-        ([("b", 0.88)], "89.00 %. It can be told apart from every other. That is by McNemar's"),
-        ([("b", 0.885)], "It cannot be told apart from `b`. That is by McNemar's test"),
-        ([("b", 0.88), ("c", 0.885), ("d", 0.887)], "told apart from `c` and `d`. That is by"),
+        ([], "On fashion_mnist, validation prefers `best`, whose test accuracy is 89.00 %."),
+        ([("b", 0.88)], "89.00 %. Its test accuracy differs from that of every other. (McNemar's"),
+        ([("b", 0.885)], "Its test accuracy does not differ from that of `b`. (McNemar's test"),
+        ([("b", 0.88), ("c", 0.885), ("d", 0.887)], "does not differ from that of `c` and `d`."),
     ],
 )
 def test_the_summary_says_which_models_are_told_apart(
     others: list[tuple[str, float]], sentence: str
 ) -> None:
-    reports = [model("best"), *(model(name, accuracy) for name, accuracy in others)]
+    reports = [validated("best", 0.89, 0.81), *(model(name, right) for name, right in others)]
     for order in (reports, reports[1:] + reports[:1]):
         assert sentence in report.summary_sentence(order)
 
@@ -258,6 +276,14 @@ def test_the_hardest_classes_come_with_what_they_are_taken_for() -> None:
     )
 
 
+def test_a_class_without_a_mistake_is_not_hard() -> None:
+    whole = CLASSES.assign(recall=[1.0, 1.0, 0.5, 1.0])
+    assert report.hardest(whole, CONFUSION) == (
+        "The hardest class is Shirt (50.00 %, most often taken for Coat)."
+    )
+    assert report.hardest(whole.assign(recall=1.0), CONFUSION) == ""
+
+
 def test_the_conclusion_starts_with_the_accuracy_and_names_the_hardest_classes() -> None:
     assert report.conclusion(model(published=None)) == (
         "Test accuracy 89.00 % (95 % interval 88.00 to 90.00), with the weights of epoch 2 of 3. "
@@ -266,11 +292,13 @@ def test_the_conclusion_starts_with_the_accuracy_and_names_the_hardest_classes()
     )
 
 
-def test_the_section_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
-    sections = report.model_sections(model(published=None, remark="So it is."))
-    assert sections[:2] == ["## lenet5", "> **Note.** So it is."]
+def test_the_page_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
+    sections = parts(report.model_page(model(published=None, remark="So it is."), "../../"))
+    assert sections[:3] == [
+        *("# lenet5", "[All results](../../results.md)", "> **Note.** So it is.")
+    ]
     assert "![lenet5: loss](plots/lenet5_loss.png)" in sections
-    classes, epochs = (rows(text) for text in sections if text.startswith("|"))
+    metrics, classes, epochs = (rows(text) for text in sections if text.startswith("|"))
     assert classes == [
         ["class", "precision", "recall (class accuracy)", "F1", "support"],
         ["0", "0.800", "0.900", "0.850", "10"],
@@ -278,6 +306,8 @@ def test_the_section_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
         ["Shirt", "0.600", "0.500", "0.550", "20"],
         ["Bag", "0.123", "1.000", "0.990", "5"],
     ]
+    assert metrics[0] == ["", "ours"]
+    assert ["macro F1", "0.8765"] in metrics
     assert len(epochs) == 4
     assert epochs[0][:3] == ["epoch", "train loss", "train accuracy"]
     assert epochs[3] == ["3", "0.2500", "91.23 %", "0.6000", "79.00 %", "1e-05"]
@@ -286,7 +316,7 @@ def test_the_section_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
 
 def test_the_tables_given_are_not_changed() -> None:
     history, classes = HISTORY.copy(), CLASSES.copy()
-    report.results([model(history=history, classes=classes)])
+    report.model_page(model(history=history, classes=classes), "")
     pd.testing.assert_frame_equal(history, HISTORY)
     pd.testing.assert_frame_equal(classes, CLASSES)
 
@@ -294,7 +324,7 @@ def test_the_tables_given_are_not_changed() -> None:
 def test_without_validation_its_cells_are_empty_and_no_sentence_is_about_it() -> None:
     history = HISTORY.assign(validation_loss=np.nan, validation_accuracy=np.nan)
     training = {"epochs": 3, "train_loss": 0.25, "validation_accuracy": None}
-    text = report.results([model(history=history, training=training)])
+    text = report.model_page(model(history=history, training=training), "")
     assert not re.search(r"\b(nan|None)\b", text)
     assert "over-fit" not in text
     epochs = [row for row in rows(text) if len(row) == 6 and row[0] == "3"]
@@ -302,8 +332,8 @@ def test_without_validation_its_cells_are_empty_and_no_sentence_is_about_it() ->
 
 
 def test_one_environment_is_one_column() -> None:
-    assert rows(report.environment_table([model("a"), model("b")])) == [
-        ["", "all models"],
+    assert rows(report.environment_table([model("a"), model("b")], {})) == [
+        ["", "ours"],
         ["os", "Linux"],
         ["torch", "2.0"],
         ["device", "cpu"],
@@ -313,20 +343,21 @@ def test_one_environment_is_one_column() -> None:
 
 def test_two_environments_are_two_columns() -> None:
     other = model("b", run=RUN | {"device": "cuda"}, settings=SETTINGS | {"threads": 2})
-    table = rows(report.environment_table([model("a"), other]))
+    table = rows(report.environment_table([model("a"), other], {}))
     assert table[0] == ["", "a", "b"]
     assert table[3:] == [["device", "cpu", "cuda"], ["threads", "1", "2"]]
 
 
-def test_the_whole_report_has_each_model_in_order() -> None:
-    text = report.results([model("a"), model("b", 0.7)])
-    headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert headings == ["# Results", "## Summary", "## a", "## b", "## Environment"]
-    links = re.findall(r"\]\(#([^)]+)\)", text)
-    assert links == ["summary", "a", "b", "environment", "a", "b"]
-    assert set(links) <= set(anchors(text))
-    assert text.endswith("|\n")
-    assert "\n\n\n" not in text
+def test_the_published_environment_is_beside_ours() -> None:
+    theirs = {"published": {"torch": "1.8", "gpu": "x"}}
+    assert rows(report.environment_table([model("a")], theirs)) == [
+        ["", "ours", "published"],
+        ["os", "Linux", ""],
+        ["torch", "2.0", "1.8"],
+        ["device", "cpu", ""],
+        ["threads", "1", ""],
+        ["gpu", "", "x"],
+    ]
 
 
 def test_models_of_different_data_sets_are_not_compared() -> None:

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +45,17 @@ validation_images: 10000
 models:
   alexnet: {settings: {epochs: 30}, accuracy: 0.9, best_epoch: 2}
 """
+AGAIN = """
+title: Rates, replicated
+published: rates
+model: fc
+varies: {lr: [0.1, 0.2]}
+seeds: [0, 1, 2, 3, 4]
+"""
+CLAIMS = """
+claims: [{says: small rates are better, of: fashion_mnist, study: rates, parts: [{highest: "0.1"}]}]
+"""
+SOURCES = "sources: [{what: a diary of rates, of: fashion_mnist, environment: {torch: 1.8}}]"
 PUBLISHED_HISTORY = HISTORY.drop(columns=["learning_rate", "weights"]).assign(
     model="alexnet", train_steps=10, validation_steps=5
 )
@@ -93,6 +106,23 @@ def csv(path: Path, table: pd.DataFrame) -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tables of `fc`, and of a study of three networks."""
     monkeypatch.chdir(tmp_path)
+    tables_of_models_and_networks()
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Every page of a project with a published table as well; the working directory is there."""
+    folder = tmp_path_factory.mktemp("published")
+    with chdir(folder), pytest.MonkeyPatch.context() as monkeypatch:
+        tables_of_models_and_networks()
+        published_table()
+        made = make(monkeypatch)
+    with chdir(folder):
+        yield made
+
+
+def tables_of_models_and_networks() -> None:
     write(Path("published/cifar10.yaml"), PUBLISHED)
     csv(Path("published/cifar10_history.csv"), PUBLISHED_HISTORY)
     params = PARAMS.read_text("utf-8")
@@ -128,11 +158,31 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for part, table in parts.items():
         csv(Path(f"metrics/studies/short{part}.csv"), table)
-    return tmp_path
 
 
-def make(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run both stages as dvc.yaml does; return results.md."""
+def published_table() -> None:
+    """A published table, a statement of it and its replication, of which one row has been run."""
+    write(
+        Path("published/studies/rates.csv"), "value,accuracy,train_loss\n0.1,0.75,0.2\n0.2,0.7,\n"
+    )
+    write(Path("published/claims.yaml"), CLAIMS)
+    write(Path("published/sources.yaml"), SOURCES)
+    write(Path("studies/again.yaml"), AGAIN)
+    rows = pd.read_csv("metrics/studies/short.csv").iloc[[0] * 5]
+    names = [f"again-0.1-s{seed}" for seed in range(5)]
+    rows = rows.assign(name=names, value="0.1", seed=range(5), model="fc", key=names)
+    rows["accuracy"] = [0.75, 0.8125, 0.6875, 0.75, 0.75]
+    parts = {"": rows.assign(train_loss=[0.2, 0.21, 0.19, 0.2, 0.2])}
+    bits = pd.read_csv("metrics/studies/short_correct.csv").iloc[[0] * 5]
+    parts["_correct"] = bits.assign(name=names)
+    for part, table in (("_history", HISTORY), ("_classes", TABLE)):
+        parts[part] = pd.concat([table.assign(name=name) for name in names])
+    for part, table in parts.items():
+        csv(Path(f"metrics/studies/again{part}.csv"), table)
+
+
+def make(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Run both stages as dvc.yaml does; return the text of every page by its path."""
     commands = re.findall(
         r"cmd: >-\n +python -m stages\.(plot|report) (.*?)\n    deps:",
         (ROOT / "dvc.yaml").read_text("utf-8"),
@@ -142,37 +192,76 @@ def make(monkeypatch: pytest.MonkeyPatch) -> str:
     for (_, arguments), stage in zip(commands, (plot, report), strict=True):
         monkeypatch.setattr(sys, "argv", ["stage", *arguments.split()])
         stage.main()
-    return Path("results.md").read_text("utf-8")
+    pages = [Path("results.md"), *sorted(Path("results").rglob("*.md"))]
+    return {path.as_posix(): path.read_text("utf-8") for path in pages}
 
 
-def test_models_and_networks_of_studies_are_reported_with_all_pictures_and_links(
+def width(row: str) -> int:
+    """The least width of a row of a table in a browser, in pixels: its longest words."""
+    cells = [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", cell) for cell in row.strip("|").split(" | ")]
+    words = [max(map(len, re.split(r"[ \-]|<br>", cell.strip())), default=0) for cell in cells]
+    return sum(9 * letters + 26 for letters in words)  # GitHub's 16 px font and padding
+
+
+def test_every_page_is_linked_and_every_link_and_picture_is_there(pages: dict[str, str]) -> None:
+    assert set(pages) == {
+        *("results.md", "results/environment.md", "results/method.md", "results/statements.md"),
+        *("results/models/fc.md", "results/published/cifar10.md", "results/studies/short.md"),
+        *("results/studies/rates.md", "results/studies/short-alexnet-s0.md"),
+        *("results/studies/short-mobilenet_v2-s0.md", "results/studies/short-lenet5-s0.md"),
+    }
+    linked = {Path("results.md").resolve()}
+    for path, text in pages.items():
+        for link in re.findall(r"\]\((.*?)\)", text):
+            target, _, anchor = link.partition("#")
+            place = (Path(path).parent / target).resolve() if target else Path(path).resolve()
+            assert place.is_file(), link
+            assert not anchor or anchor in markdown.anchors(place.read_text("utf-8"))
+            linked.add(place)
+        assert not re.search(r"\b(nan|None|c0ffee)\b", text), path  # hashes are for machines
+    files = [*map(Path, pages), *Path("plots/figures").iterdir()]
+    assert {path.resolve() for path in files} == linked
+    assert len([*Path("plots/figures").iterdir()]) == 5 + 1 + 3 * 3 + 1
+
+
+def test_no_table_is_wider_than_a_page(pages: dict[str, str]) -> None:
+    for path, text in pages.items():
+        for line in text.splitlines():
+            assert not line.startswith("|") or width(line) < 980, (path, line)
+
+
+def test_the_first_screen_says_what_was_found(pages: dict[str, str]) -> None:
+    text = pages["results.md"]
+    screen = text.partition("## Statements")[0]
+    assert len(screen) < 3000
+    assert screen.count("*Published* means here") == 1
+    assert "The source is: (1) a diary of rates (fashion_mnist)." in screen
+    assert "Of 2 published rows, 1 have been run again" in screen
+    assert "1 have not been run yet" in screen
+    assert "**1 of 1 are reproduced**" in screen
+    assert "Of 1 statements made of them: 1 are not run yet." in screen
+    assert "8 runs took 1 min 12 s by the clock" in screen
+    headings = re.findall(r"^## (.*)", text, re.MULTILINE)
+    assert headings == [*("In short", "Statements", "Models", "Replication", "Studies", "More")]
+
+
+def test_models_and_networks_have_pages_of_their_own(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = make(monkeypatch)
-    pictures = set(re.findall(r"!\[.*?\]\((.*?)\)", text))
-    assert pictures == {f"plots/figures/{path.name}" for path in Path("plots/figures").iterdir()}
-    assert len(pictures) == 5 + 1 + 3 * 3
-    anchors = markdown.anchors(text)
-    assert len(anchors) == len(set(anchors))
-    assert set(re.findall(r"\]\(#(.*?)\)", text)) <= {*anchors}
-    headings = re.findall(r"^##+ (.*)", text, re.MULTILINE)
-    assert headings == [
-        *("Summary", "fc", "What the published figures get wrong: cifar10", "Studies"),
-        *("A short training", "alexnet (short)", "mobilenet_v2 (short)", "lenet5 (short)"),
-        "Environment",
-    ]
-    assert "**Not the published protocol:** `epochs` 2 (published: 30)." in text
+    pages = make(monkeypatch)
+    alexnet = pages["results/studies/short-alexnet-s0.md"]
+    assert "**Not the published protocol:** `epochs` 2 (published: 30)." in alexnet
+    assert "](../../plots/figures/fc_mistakes.png)" in pages["results/models/fc.md"]
     today = environment.packages()["torch"]
     assert (
         f"1 of 3 runs are of other code than today's (torch 1.0 -> {today}) "
         f"(`short-lenet5-s0`): `make carry NAME=short`"
-    ) in text
+    ) in pages["results/studies/short.md"]
     assert (
         "Of 3 runs, 1 were made by today's code; 1 were made by older code and carried over to "
         "today's, because both compute the same: 1 by the first epoch (bit for bit, on a "
         "processor, 2026-01-31)"
-    ) in text
-    assert not re.search(r"\b(nan|None|c0ffee)\b", text)  # hashes of weights are for machines
+    ) in pages["results.md"]
     assert (project / "plots/curves/train_loss.csv").read_text() == "epoch,fc\n1,0.5\n2,0.2\n"
 
 
@@ -180,7 +269,7 @@ def test_of_weights_from_a_cache_neither_time_nor_place_is_known(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_json(project / "metrics/runs/fc.json", {"weights": "c0ffee"})
-    text = make(monkeypatch)
+    text = "".join(make(monkeypatch).values())
     assert not re.search(r"\b(nan|None|c0ffee)\b", text)
 
 
@@ -190,8 +279,8 @@ def test_nothing_published_and_no_study_is_needed(
     for name in ("published", "studies", "metrics/studies", "metrics/provenance"):
         shutil.rmtree(project / name)
     (project / "metrics/carried.csv").unlink()
-    headings = re.findall(r"^##+ (.*)", make(monkeypatch), re.MULTILINE)
-    assert headings == ["Summary", "fc", "Environment"]
+    text = make(monkeypatch)["results.md"]
+    assert re.findall(r"^##+ (.*)", text, re.MULTILINE) == ["Models", "More"]
 
 
 @pytest.mark.parametrize("stage", ["plot", "report"])
