@@ -49,7 +49,7 @@ def seen(*, epochs: int = 1, **more: Any) -> Seen:
 
 
 ELSEWHERE = Seen(epochs=[EPOCHS[0] | {"weights": "f" * 64}], data="d")
-WHOLE = {"metrics": {"accuracy": "0.9"}, "predictions": "p"}
+WHOLE: dict[str, Any] = {"metrics": {"accuracy": "0.9"}, "predictions": "p"}
 
 
 @pytest.mark.parametrize(
