@@ -107,7 +107,7 @@ def test_a_new_network_makes_nothing_old(project: Path) -> None:
 
 def test_an_optimiser_makes_its_own_runs_old_and_says_so(project: Path) -> None:
     another_eps(project)
-    assert stale(project) == ["evaluate@fc", "report", "train@fc"]
+    assert stale(project) == ["evaluate@fc", "plot", "report", "train@fc"]
     done = carry(project)
     assert done.stdout.startswith("2 runs are of other code or packages\n")
     assert done.returncode == 1
