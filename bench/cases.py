@@ -22,7 +22,7 @@ from bench import reference
 from imgclf.inference import cards, devices, forward
 from imgclf.inference.batches import Batches, put
 from imgclf.inference.cards import Scaling
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 from imgclf.networks.network import Network

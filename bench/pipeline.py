@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from imgclf.study import Study
+from imgclf.settings.study_settings import Study
 
 ROOT = Path(__file__).parents[1]
 STAGES = tuple(path.stem for path in sorted((ROOT / "stages").glob("[!_]*.py")))

@@ -11,8 +11,8 @@ from torch.optim.lr_scheduler import StepLR
 
 from bench import reference
 from experiments import plan
-from imgclf.markdown import show
-from imgclf.study import Study
+from imgclf.report.markdown import show
+from imgclf.settings.study_settings import Study
 
 PUBLISHED = Path("published/studies")
 SEED = 200

@@ -28,8 +28,8 @@ from bench.pipeline import ROOT
 from experiments import plan
 from experiments.commands import output
 from imgclf.inference import cards
-from imgclf.markdown import table
-from imgclf.study import Study
+from imgclf.report.markdown import table
+from imgclf.settings.study_settings import Study
 
 FOLDER = Path("bench")
 BATCH_SIZE = 100

@@ -6,8 +6,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imgclf.figures import DPI, STYLE
-from imgclf.markdown import table
+from imgclf.report.figures import DPI, STYLE
+from imgclf.report.markdown import table
 
 Measured = dict[str, Any]
 

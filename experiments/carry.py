@@ -25,9 +25,8 @@ from experiments.commands import output
 from experiments.plan import Revision, Row
 from experiments.row import Place
 from experiments.witnesses import Case, Seen
-from imgclf import model as models
 from imgclf.common.errors import UserError, exit_code
-from imgclf.provenance import environment, results
+from imgclf.provenance import environment, model_provenance
 from imgclf.provenance.code import digest
 from imgclf.provenance.ledger import (
     Ledger,
@@ -37,6 +36,7 @@ from imgclf.provenance.ledger import (
     read_provenance,
     write_ledger,
 )
+from imgclf.settings import model_settings as models
 
 WHOLE = 2
 """Runs that are trained to the end: a change may begin after the first epoch."""
@@ -113,9 +113,9 @@ def _trained(case: Case, today: Revision) -> bool:
         return True
     model = models.of_settings(case.row.name, case.row.settings)
     source = str(case.row.data.get("source", case.row.dataset))
-    evaluation = set(results.evaluation_code(today.graph, model))
-    others = {**results.data_code(today.graph, source), **results.training_code(today.graph, model)}
-    changed = results.differing(made_by.code, case.row.provenance.code)
+    evaluation = set(model_provenance.evaluation_code(today.graph, model))
+    others = {**model_provenance.data_code(today.graph, source), **model_provenance.training_code(today.graph, model)}
+    changed = model_provenance.differing(made_by.code, case.row.provenance.code)
     return not set(changed) <= evaluation - set(others)
 
 

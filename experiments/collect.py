@@ -22,12 +22,12 @@ import numpy as np
 from experiments.commands import output
 from experiments.plan import Asked, Revision, Row, ask
 from experiments.row import Place
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import write
 from imgclf.provenance.code import digest
 from imgclf.provenance.ledger import keep_provenance
-from imgclf.provenance.results import Provenance
+from imgclf.provenance.model_provenance import Provenance
+from imgclf.settings import strict
 
 FOLDER = Path("metrics/studies")
 PROVENANCE = Path("metrics/provenance")
@@ -74,7 +74,7 @@ def find(repository: Path, row: Row, commits: Iterable[str]) -> str | None:
 def _made(revision: Revision, model: str) -> tuple[Asked, Provenance, dict[str, Any]]:
     """Return what an experiment was asked for, what made it, and its card."""
     asked = ask(revision.params, model)
-    stages = settings.parse(revision.show("dvc.lock"))["stages"]
+    stages = strict.parse(revision.show("dvc.lock"))["stages"]
     card = stages[f"train@{model}"]["params"][f"data/assigned/{model}.json"]
     return asked, revision.provenance(asked, card["packages"]), card
 
@@ -82,7 +82,7 @@ def _made(revision: Revision, model: str) -> tuple[Asked, Provenance, dict[str, 
 def read(place: Place, row: Row, commit: str) -> Result:
     """Return what an experiment found, from its commit and (what is not in git) from DVC."""
     revision, model = Revision(Path(place.git), commit), row.model
-    stages = settings.parse(revision.show("dvc.lock"))["stages"]
+    stages = strict.parse(revision.show("dvc.lock"))["stages"]
     outs = {out["path"]: out["md5"] for out in stages[f"evaluate@{model}"]["outs"]}
     run = {"study": row.study, "name": row.name, "value": row.value, "seed": str(row.seed)}
     run |= {"model": model, "dataset": row.dataset, "settings": json.dumps(row.settings)}

@@ -10,8 +10,8 @@ from typing import Any
 from experiments.commands import output
 from experiments.engines import ENGINES, Engine, Resources
 from experiments.row import Place
-from imgclf.common import settings
 from imgclf.common.errors import UserError
+from imgclf.settings import strict
 
 WORKERS = Path("~/.cache/imgclf")
 """The folder of rows on a worker of a cluster, in whose home it is."""
@@ -43,14 +43,14 @@ def parameters(args: argparse.Namespace) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise UserError(f"set-param: {text!r} is not allowed: should be KEY=VALUE")
-        found[key] = settings.parse(f"value: {value}")["value"]
+        found[key] = strict.parse(f"value: {value}")["value"]
     return found
 
 
 def engine(args: argparse.Namespace) -> tuple[Engine, Resources]:
     """Return who runs the rows, and with what."""
     if args.backend not in ("", "ray", "dask"):
-        raise settings.unknown("backend", args.backend, ("ray", "dask"))
+        raise strict.unknown("backend", args.backend, ("ray", "dask"))
     for name in CLUSTER:
         if args.backend and not getattr(args, name):
             needed = ", ".join(CLUSTER)

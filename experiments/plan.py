@@ -15,17 +15,16 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from experiments.commands import output
-from imgclf import model as models
-from imgclf import params, sources
-from imgclf.common import data_settings, settings
-from imgclf.common.data_settings import DataSettings
+from imgclf.settings.data_settings import DataSettings
 from imgclf.common.errors import UserError
-from imgclf.common.settings import STRICT
-from imgclf.model import Model
-from imgclf.provenance import code, environment, results
+from imgclf.settings.strict import STRICT
+from imgclf.settings.model_settings import Model
+from imgclf.provenance import code, environment, model_provenance
 from imgclf.provenance.code import Graph
-from imgclf.provenance.results import Provenance
-from imgclf.study import Study, lookup, parse, with_fixed
+from imgclf.provenance.model_provenance import Provenance
+from imgclf.settings.study_settings import Study, lookup, parse, with_fixed
+from imgclf.settings import data_settings, strict, model_settings as models, params
+from imgclf.datasets import sources
 
 FOLDER = Path("studies")
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
@@ -70,7 +69,7 @@ def ordinary() -> list[str]:
 def load(name: str, changes: Mapping[str, object] | None = None) -> Study:
     """Read studies/NAME.yaml, with `changes` in every run; raise `UserError` for what is amiss."""
     if name not in names():
-        raise settings.unknown("study", name, names())
+        raise strict.unknown("study", name, names())
     path = FOLDER / f"{name}.yaml"
     if not _NAME.fullmatch(name):
         raise UserError(f"{path}: a study's name is letters, digits, underscores and dots")
@@ -99,7 +98,7 @@ def rows(name: str, study: Study, revision: "Revision") -> list[Row]:
 def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision: "Revision") -> Row:
     model = str(point.get("model", study.model))
     if model not in revision.params["zoo"]:
-        raise settings.unknown("model", model, revision.params["zoo"])
+        raise strict.unknown("model", model, revision.params["zoo"])
     changes = {
         _effective(key, model, revision.params["zoo"][model]): value
         for key, value in (study.fixed | dict(point) | {"seed": seed}).items()
@@ -119,7 +118,7 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
         model=model,
         dataset=str(values["zoo"][model].get("dataset")),
         changes=changes,
-        settings=models.describe(asked.model) | {"validation_images": asked.data.validation_images},
+        strict=models.describe(asked.model) | {"validation_images": asked.data.validation_images},
         data=values["data"][asked.model.dataset],
         data_key=code.digest(asked.identity["data"]),
         key=asked.key,
@@ -142,7 +141,7 @@ def apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
         for depth, parent in enumerate(parents):
             if not isinstance(place.get(parent), dict):
                 where = ".".join(parents[:depth]) or "parameters"
-                raise settings.unknown(
+                raise strict.unknown(
                     where, parent, (k for k in place if isinstance(place[k], dict))
                 )
             place = place[parent]
@@ -200,7 +199,7 @@ class Revision:
     def __init__(self, repository: Path, commit: str) -> None:
         self.repository = repository
         self.commit = commit
-        self.params = settings.parse(self.show("params.yaml"))
+        self.params = strict.parse(self.show("params.yaml"))
         self._known: dict[tuple[Any, ...], Provenance] = {}
         """By what decides which code is used: a study has few of them, and many rows."""
 
@@ -221,7 +220,7 @@ class Revision:
         of_code = (training.optimizer, training.scheduler.name, training.loss)
         key = (asked.model.network_name, *of_code, asked.data.source, *packages.items())
         if key not in self._known:
-            made_by = results.provenance(self.graph, asked.model, asked.data.source, packages)
+            made_by = model_provenance.provenance(self.graph, asked.model, asked.data.source, packages)
             self._known[key] = made_by
         return self._known[key]
 

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from experiments.commands import output
-from imgclf.common import settings
 from imgclf.common.errors import UserError, exit_code
+from imgclf.settings import strict
 
 
 def main() -> None:
@@ -45,18 +45,18 @@ def main() -> None:
 
 
 def _hashes(folder: Path, stages: list[str]) -> dict[str, str]:
-    lock = settings.parse((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    lock = strict.parse((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     for stage in stages:
         if stage not in lock:
             trained = [name.partition("@")[2] for name in lock if name.startswith("train@")]
-            raise settings.unknown("model", stage.partition("@")[2], trained)
+            raise strict.unknown("model", stage.partition("@")[2], trained)
     outs = [out for stage in stages for out in lock[stage]["outs"]]
     return {out["path"]: out["md5"] for out in outs if not out["path"].startswith("metrics/runs/")}
 
 
 def _inputs(folder: Path, model: str) -> list[str]:
     """Return the stages before training, whose outputs the clone takes from the cache."""
-    params = settings.parse((folder / "params.yaml").read_text(encoding="utf-8"))
+    params = strict.parse((folder / "params.yaml").read_text(encoding="utf-8"))
     dataset = params["zoo"][model]["dataset"]
     return [f"normalise@{dataset}", "weights", "assign"]
 

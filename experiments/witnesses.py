@@ -17,13 +17,12 @@ from experiments.collect import Result
 from experiments.commands import output
 from experiments.plan import Row
 from experiments.row import Place
-from imgclf import model as models
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, write_json
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 from imgclf.provenance import environment
 from imgclf.provenance.code import digest
+from imgclf.settings import strict, model_settings as models
 
 SCRIPT = "experiments/witness.py"
 CHUNK = 4
@@ -72,7 +71,7 @@ def ask(
     for case in cases:
         path = _kept(place, code(case), case)
         if path.is_file():
-            found[case.row.key] = settings.read(Seen, read_json(path), str(path))
+            found[case.row.key] = strict.read(Seen, read_json(path), str(path))
         else:
             waiting[case.row.data_key].append(case)
     total = sum(map(len, waiting.values()))
@@ -112,7 +111,7 @@ def _seen(place: Place, cases: Sequence[Case], jobs: int) -> Iterable[tuple[Case
             for line in lines:
                 case = named[line.pop("model")]
                 line["metrics"] = {key: str(v) for key, v in line.get("metrics", {}).items()}
-                yield case, settings.read(Seen, line | {"data": digest(card["sha256"])}, SCRIPT)
+                yield case, strict.read(Seen, line | {"data": digest(card["sha256"])}, SCRIPT)
 
 
 def _lines(clone: Any, words: list[str]) -> list[dict[str, Any]]:
@@ -133,7 +132,7 @@ def _params(named: dict[str, Case]) -> dict[str, Any]:
     zoo = {}
     for name, case in named.items():
         asked = models.of_settings(name, case.row.settings)
-        chosen = settings.chosen(asked.network) | settings.chosen(asked.training)
+        chosen = strict.chosen(asked.network) | strict.chosen(asked.training)
         zoo[name] = {"dataset": first.dataset, "network": asked.network_name} | chosen
     return {
         "datasets": [first.dataset],

@@ -11,14 +11,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from imgclf import params
-from imgclf.common import settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write_json
 from imgclf.inference import cards, initial
 from imgclf.inference.cards import Card
 from imgclf.inference.model_fits import check_model_fits
 from imgclf.provenance import code
+from imgclf.settings import strict, params
 
 
 def main() -> None:
@@ -35,7 +34,7 @@ def main() -> None:
         for name in chosen.models:
             model = chosen.zoo[name]
             data = read_json(args.cards / f"{model.dataset}.json")
-            check_model_fits(model, settings.read(Card, data, f"{model.dataset}.json"))
+            check_model_fits(model, strict.read(Card, data, f"{model.dataset}.json"))
             start = cards.start(args.weights, initial.name(model))
             card = cards.assign(model, chosen.launcher, data, start, graph, packages)
             write_json(folder / f"{name}.json", card)

@@ -10,12 +10,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from imgclf import params, sources
-from imgclf.common import data_settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, write_json
 from imgclf.inference import initial
-from imgclf.provenance import code, environment, results
+from imgclf.provenance import code, environment, model_provenance
+from imgclf.settings import data_settings, params
+from imgclf.datasets import sources
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ def main() -> None:
             data = chosen.data[name]
             arrays = {
                 "settings": data_settings.of_arrays(data),
-                "code": results.data_code(graph, data.source),
+                "code": model_provenance.data_code(graph, data.source),
                 "packages": packages,
             }
             write_json(folder / "fetch" / f"{name}.json", data_settings.of_files(data))

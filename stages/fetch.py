@@ -10,11 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from imgclf import params
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder
 from imgclf.datasets import DATASETS
-from imgclf.download import STORE
+from imgclf.datasets.download import STORE
+from imgclf.settings import params
 
 
 def main() -> None:

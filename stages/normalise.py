@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from imgclf.common import data_settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, sha256, write_json
 from imgclf.datasets import DATASETS, labelled
 from imgclf.provenance.code import check_loaded
+from imgclf.settings import data_settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from imgclf import figures, published, study_results, tables
-from imgclf.common import settings
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write
-from imgclf.figures import Results
-from imgclf.study_results import StudyResults
+from imgclf.report.figures import Results
+from imgclf.results.study_results import StudyResults
+from imgclf.settings import strict
+from imgclf.report import figures
+from imgclf.results import tables, published_results, study_results
 
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
@@ -34,7 +35,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    params = settings.parse(args.params.read_text(encoding="utf-8"))
+    params = strict.parse(args.params.read_text(encoding="utf-8"))
     models = params["models"]
     histories = {name: tables.read(args.history / f"{name}.csv") for name in models}
     with new_folder(args.figures) as folder:
@@ -50,8 +51,8 @@ def main() -> None:
                 classes=classes,
                 confusion=tables.confusion(predictions, list(classes["class"])),
                 mistakes={column: mistakes[column] for column in mistakes.dtype.names},
-                published=published.load(args.published, dataset).get(name),
-                title=published.remark(args.published, dataset),
+                published_results=published_results.load(args.published, dataset).get(name),
+                title=published_results.remark(args.published, dataset),
             )
             _draw(results, folder, name)
         for found in study_results.load_all(args.studies, args.tables, args.published):
@@ -91,7 +92,7 @@ def _draw_study(found: StudyResults, folder: Path) -> None:
             classes=network.classes,
             confusion=network.confusion,
             mistakes={},
-            published=network.published,
+            published_results=network.published,
             title=f"{title}{' (not the published protocol)' if network.differences else ''}",
         )
         _draw(results, folder, network.name)

@@ -7,30 +7,22 @@ import argparse
 import sys
 from pathlib import Path
 
-from imgclf import (
-    audit,
-    model,
-    params,
-    published,
-    report,
-    results_page,
-    study_report,
-    study_results,
-    tables,
-)
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write
 from imgclf.evaluation.claims import Claim, evidence
-from imgclf.figures import FIGURES
-from imgclf.method import METHOD
-from imgclf.params import Params
+from imgclf.report.figures import FIGURES
+from imgclf.report.method_page import METHOD
+from imgclf.settings.params import Params
 from imgclf.provenance.code import read_graph
 from imgclf.provenance.ledger import read_ledger
 from imgclf.provenance.today import Today
-from imgclf.report import ModelReport
-from imgclf.results_page import Source
-from imgclf.study_report import TO_ROOT, Reason
-from imgclf.study_results import StudyResults
+from imgclf.report.model_pages import ModelReport
+from imgclf.report.results_page import Source
+from imgclf.report.study_pages import TO_ROOT, Reason
+from imgclf.results.study_results import StudyResults
+from imgclf.settings import model_settings, params
+from imgclf.report import audit_page, model_pages, results_page, study_pages
+from imgclf.results import tables, published_results, study_results
 
 
 def main() -> None:
@@ -47,7 +39,7 @@ def main() -> None:
     pictures = {path.stem: f"{TO_ROOT}{args.figures}/{path.name}" for path in _pngs(args.figures)}
     reports = [_model(name, chosen, pictures, args) for name in chosen.models]
     studies = study_results.load_all(args.studies, args.tables, args.published)
-    theirs = {path.stem: published.load(args.published, path.stem) for path in _datasets(args)}
+    theirs = {path.stem: published_results.load(args.published, path.stem) for path in _datasets(args)}
     today = Today(
         graph=read_graph(args.wanted / "code.json"),
         packages=read_json(args.wanted / "packages.json"),
@@ -55,20 +47,20 @@ def main() -> None:
         ledger=read_ledger(args.metrics / "carried.csv"),
         made_by=args.metrics / "provenance",
     )
-    claims = published.entries(args.published, "claims", Claim)
-    reasons = published.entries(args.published, "reasons", Reason)
-    sources = published.entries(args.published, "sources", Source)
+    claims = published_results.entries(args.published, "claims", Claim)
+    reasons = published_results.entries(args.published, "reasons", Reason)
+    sources = published_results.entries(args.published, "sources", Source)
     known = evidence(studies, theirs)
 
-    pages = {each.page: report.model_page(each, TO_ROOT) for each in reports}
-    pages |= study_report.pages(studies, reasons, pictures, today)
+    pages = {each.page: model_pages.model_page(each, TO_ROOT) for each in reports}
+    pages |= study_pages.pages(studies, reasons, pictures, today)
     pages |= _networks(studies, pictures)
     more = {"results/environment.md": results_page.environment_page(reports, sources)}
     more["results/method.md"] = METHOD
     if claims:
         more["results/statements.md"] = results_page.statements_page(claims, known)
     for dataset in _shown(reports, studies):
-        if text := audit.page(dataset, theirs.get(dataset, {})):
+        if text := audit_page.page(dataset, theirs.get(dataset, {})):
             more[f"results/published/{dataset}.md"] = text
     with new_folder(args.pages) as folder:
         for path, text in (pages | more).items():
@@ -81,8 +73,8 @@ def main() -> None:
 def _model(
     name: str, chosen: Params, pictures: dict[str, str], args: argparse.Namespace
 ) -> ModelReport:
-    known = model.describe(chosen.zoo[name])
-    remark = report.data_remark(published.remark(args.published, known["dataset"]))
+    known = model_settings.describe(chosen.zoo[name])
+    remark = model_pages.data_remark(published_results.remark(args.published, known["dataset"]))
     classes = tables.read(args.classes / f"{name}.csv")
     predictions = tables.read(args.predictions / f"{name}.csv")
     images = chosen.data[known["dataset"]].validation_images
@@ -98,7 +90,7 @@ def _model(
         classes=classes,
         confusion=tables.confusion(predictions, list(classes["class"])),
         correct=(predictions["actual"] == predictions["predicted"]).to_numpy(),
-        published=published.load(args.published, known["dataset"]).get(name),
+        published_results=published_results.load(args.published, known["dataset"]).get(name),
         run=read_json(args.runs / f"{name}.json"),
         pictures={k: pictures[f"{name}_{k}"] for k in FIGURES if f"{name}_{k}" in pictures},
     )
@@ -107,11 +99,11 @@ def _model(
 def _networks(studies: list[StudyResults], pictures: dict[str, str]) -> dict[str, str]:
     """Return the page of each network of a study."""
     reports = [
-        study_report.network_report(results, network, pictures)
+        study_pages.network_report(results, network, pictures)
         for results in studies
         for network in results.networks
     ]
-    return {each.page: report.model_page(each, TO_ROOT) for each in reports}
+    return {each.page: model_pages.model_page(each, TO_ROOT) for each in reports}
 
 
 def _pngs(folder: Path) -> list[Path]:

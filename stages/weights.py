@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write_json
-from imgclf.download import STORE
+from imgclf.datasets.download import STORE
 from imgclf.inference.weights_fetch import fetch_weights
 
 

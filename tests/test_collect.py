@@ -8,7 +8,7 @@ from experiments import collect
 from experiments.collect import Result
 from experiments.plan import Row
 from imgclf.common import files
-from imgclf.provenance.results import Provenance
+from imgclf.provenance.model_provenance import Provenance
 
 NAMES = ["s-1-s0", "s-2-s0", "s-3-s0"]
 

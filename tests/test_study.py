@@ -25,9 +25,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from experiments import collect, engines, options, plan, row
-from imgclf import study_results
 from imgclf.common.errors import UserError
 from tests.project import ROOT, commit, copy_project, run, start_repository, use_digits
+from imgclf.results import study_results
 
 TINY: dict[str, Any] = {
     "title": "of the tests",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imgclf.common.errors import UserError
 from imgclf.datasets.dataset import Dataset
 from imgclf.datasets.labelled import Labelled
-from imgclf.download import Mirror
+from imgclf.datasets.download import Mirror
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"

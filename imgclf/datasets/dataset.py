@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from imgclf.common.data_settings import DataSettings
+from imgclf.settings.data_settings import DataSettings
 from imgclf.common.errors import UserError
 from imgclf.datasets.labelled import Labelled
-from imgclf.download import Mirror, Source, fetch
+from imgclf.datasets.download import Mirror, Source, fetch
 
 
 class Contents(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 
 from imgclf.datasets.dataset import Dataset
 from imgclf.datasets.labelled import Labelled
-from imgclf.download import PythonPackage
+from imgclf.datasets.download import PythonPackage
 
 TEST_IMAGES = 360
 """The last fifth; the file has no split of its own."""

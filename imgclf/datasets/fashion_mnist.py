@@ -6,7 +6,7 @@ learning algorithms", 2017, https://arxiv.org/abs/1708.07747
 
 from imgclf.datasets import idx
 from imgclf.datasets.dataset import Dataset
-from imgclf.download import DebianPackage, Mirror
+from imgclf.datasets.download import DebianPackage, Mirror
 
 DATASET = Dataset(
     classes=(

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from imgclf.common.data_settings import DataSettings, FolderSettings
+from imgclf.settings.data_settings import DataSettings, FolderSettings
 from imgclf.common.errors import UserError
 from imgclf.common.files import expanded, sha256
 from imgclf.datasets import image_decoding, image_names, labelled

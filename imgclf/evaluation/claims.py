@@ -27,13 +27,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as settings_dataclass
 
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 from imgclf.evaluation.families import Compared, family
 from imgclf.evaluation.quantities import QUANTITIES, Quantity
 from imgclf.evaluation.statistics import LEVEL, p_more_than_half, rising
-from imgclf.markdown import listed
-from imgclf.published import Published
-from imgclf.study_results import StudyResults
+from imgclf.report.markdown import listed
+from imgclf.results.published_results import Published
+from imgclf.results.study_results import StudyResults
 
 HOLDS = "holds"
 FAILS = "does not hold"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from imgclf.evaluation.statistics import sign_test, wilcoxon
-from imgclf.study_results import StudyResults
+from imgclf.results.study_results import StudyResults
 
 REPRODUCED, NOT_REPRODUCED, UNKNOWN, NOT_RUN = (
     *("reproduced", "not reproduced", "cannot be told: one run and no spread", "not run yet"),

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf import model
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, sha256
-from imgclf.common.settings import STRICT
-from imgclf.model import Model, TrainingSettings
-from imgclf.provenance import environment, results
+from imgclf.settings.strict import STRICT
+from imgclf.settings.model_settings import Model, TrainingSettings
+from imgclf.provenance import environment, model_provenance
 from imgclf.provenance.code import Code, Graph, check_loaded, digest
+from imgclf.settings import strict, model_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,12 +113,12 @@ def assign(
 ) -> dict[str, Any]:
     """Return the card of a model whose data set has the card `data`, as plain values."""
     files = {
-        "train": results.training_code(graph, chosen),
-        "evaluate": results.evaluation_code(graph, chosen),
+        "train": model_provenance.training_code(graph, chosen),
+        "evaluate": model_provenance.evaluation_code(graph, chosen),
     }
     return {
         "name": chosen.name,
-        "settings": model.describe(chosen),
+        "settings": model_settings.describe(chosen),
         "launcher": launcher,
         "data": data,
         "start": start,
@@ -134,19 +133,19 @@ def read(path: Path) -> ModelCard:
     values = read_json(path)
     if not isinstance(values, dict) or "files" not in values:
         raise UserError(f"{path}: is not the card of a model: dvc repro makes it")
-    card = settings.read(Card, values["data"], f"{path}: data")
+    card = strict.read(Card, values["data"], f"{path}: data")
     begin = values["start"]
     try:
-        chosen = model.read(
+        chosen = model_settings.read(
             values["name"], values["settings"], [card.dataset], defaults=TrainingSettings()
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return ModelCard(
-        model=chosen,
+        model_settings=chosen,
         launcher=values["launcher"],
         data=card,
-        start=settings.read(Start, begin, f"{path}: start") if begin else None,
+        start=strict.read(Start, begin, f"{path}: start") if begin else None,
         packages=values["packages"],
         files=values["files"],
     )

@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 from typing import Any
 
-from imgclf.common import settings
 from imgclf.inference import weights_source
-from imgclf.model import Model, weights_identity
+from imgclf.settings.model_settings import Model, weights_identity
 from imgclf.provenance.code import digest
+from imgclf.settings import strict
 
 
 def name(model: Model) -> str:
     """Return what the set of weights that `model` starts from is called; empty if there is none."""
     if model.training.weights == "none":
         return ""
-    return digest([weights_identity(model), settings.chosen(model.training.weights_scaling)])
+    return digest([weights_identity(model), strict.chosen(model.training.weights_scaling)])
 
 
 def wanted(models: Iterable[Model]) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from imgclf.common.errors import UserError
 from imgclf.inference import cards
 from imgclf.inference.cards import Card, Scaling
-from imgclf.model import Model
+from imgclf.settings.model_settings import Model
 
 
 def check_model_fits(chosen: Model, card: Card) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import write
-from imgclf.download import Mirror, fetch
+from imgclf.datasets.download import Mirror, fetch
 from imgclf.inference.cards import Scaling
 from imgclf.inference.weights_source import without_scaling
 

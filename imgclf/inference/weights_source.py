@@ -5,12 +5,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import expanded, sha256
-from imgclf.common.weights_settings import WeightsScaling
+from imgclf.settings.weights_settings import WeightsScaling
 from imgclf.inference.cards import Scaling
 from imgclf.networks.published import published
+from imgclf.settings import strict
 
 LIMIT = 2**33
 """Bytes of a file of weights, 8 GiB: it is read into memory as a whole."""
@@ -107,7 +107,7 @@ def scaling_in(header: bytes, name: str) -> Scaling | None:
         values = json.loads(text)
     except (ValueError, RecursionError):
         raise UserError(f"{name}: metadata scaling: {text[:80]!r} is not JSON") from None
-    return settings.read(Scaling, values, f"{name}: metadata scaling")
+    return strict.read(Scaling, values, f"{name}: metadata scaling")
 
 
 def without_scaling(name: str) -> UserError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 from imgclf.networks.network import Network
 
 if TYPE_CHECKING:

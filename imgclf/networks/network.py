@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 
 if TYPE_CHECKING:
     from torch import nn

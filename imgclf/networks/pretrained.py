@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 from imgclf.networks.network import Network
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from typing import Any, TypeGuard
 
 from pydantic.dataclasses import dataclass
 
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
+from imgclf.settings import strict
 
 PACKAGES = ("imgclf", "stages")
 DIGITS = 16
@@ -46,7 +46,7 @@ Graph = dict[str, File]
 
 def read_graph(path: Path) -> Graph:
     """Return the graph that `json_graph` made."""
-    return {name: settings.read(File, file, str(path)) for name, file in read_json(path).items()}
+    return {name: strict.read(File, file, str(path)) for name, file in read_json(path).items()}
 
 
 def json_graph(graph: Graph) -> dict[str, Any]:

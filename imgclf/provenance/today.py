@@ -6,11 +6,11 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
-from imgclf import model as models
 from imgclf.common.errors import UserError
 from imgclf.provenance.code import Graph
 from imgclf.provenance.ledger import Ledger, Line, State, read_provenance
-from imgclf.provenance.results import provenance
+from imgclf.provenance.model_provenance import provenance
+from imgclf.settings import model_settings as models
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from imgclf.common.device_errors import in_one_line
 from imgclf.inference import forward, weights
 from imgclf.inference.batches import Batches
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training import history
 from imgclf.training.history import Epoch
 from imgclf.training.trainer import Trainer

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from imgclf import model as models
 from imgclf.common.files import write
 from imgclf.inference import backbone, batches, cards, devices, weights
 from imgclf.inference.batches import Batches
@@ -16,6 +15,7 @@ from imgclf.provenance.code import digest
 from imgclf.training.processes import Processes
 from imgclf.training.run import Run
 from imgclf.training.trainer import Trainer
+from imgclf.settings import model_settings as models
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from imgclf.common.errors import UserError
 from imgclf.inference.augmentation import Augmentation
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training.direct import Direct, loss_and_gradient
 from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.precision import mixed_precision

@@ -9,7 +9,7 @@ from experiments.collect import Result
 from experiments.plan import Row
 from experiments.witnesses import Case, Seen
 from imgclf.provenance.ledger import keep_provenance
-from imgclf.provenance.results import Provenance
+from imgclf.provenance.model_provenance import Provenance
 
 EPOCHS = [
     {"epoch": str(number), "train_loss": f"0.{number}", "weights": letter * 64}

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from imgclf import audit
-from imgclf.published import Figures, Published, recovered
+from imgclf.results.published_results import Figures, Published, recovered
+from imgclf.report import audit_page
 
 CLASSES = {"a": 0.9, "b": 0.8}
 
@@ -23,7 +23,7 @@ def network(figures: Figures, real: tuple[float, ...] = (0.5, 0.7, 0.6)) -> Publ
 
 
 def text(figures: Figures) -> str:
-    return audit.page("d", {"net": network(figures)})
+    return audit_page.page("d", {"net": network(figures)})
 
 
 def test_the_real_accuracy_and_the_epochs_are_recovered() -> None:
@@ -53,7 +53,7 @@ def test_epochs_within_rounding_are_as_good() -> None:
     history = pd.DataFrame({"epoch": [1, 2, 3], **columns, "validation_loss": [0.5, 0.6, 0.9]})
     figures = Figures(best_epoch=2)
     published = Published(dataset="d", figures=figures, history=history, images=(400, 100))
-    section = audit.page("d", {"net": published}).rstrip()
+    section = audit_page.page("d", {"net": published}).rstrip()
     assert "0 had the lowest validation loss, 1 the highest accuracy as published, and 1" in section
     row = [cell.strip() for cell in section.splitlines()[-1].strip("|").split("|")]
     assert row == ["net", "2", "2, 3", "**1** (1)", "1", "0.500", "0.900"]
@@ -66,7 +66,7 @@ def test_f1_that_class_accuracies_exclude_is_named(f1: float | None, there: bool
     # Of two classes there is one confusion matrix with these accuracies: F1 is 0.857 and 0.842.
     classes = {"a": 0.9, "b": 0.8}
     bound = (1.8 / 2.1 + 1.6 / 1.9) / 2
-    assert audit.largest_f1([*classes.values()]) == pytest.approx(bound)
+    assert audit_page.largest_f1([*classes.values()]) == pytest.approx(bound)
     f1 = None if f1 is None else f1 - 0.857 + round(bound, 4)
     section = text(Figures(best_epoch=3, class_accuracy=classes, f1_macro=f1))
     assert ("can have 0.8496 at most" in section) == there
@@ -85,7 +85,7 @@ def test_no_confusion_matrix_has_a_larger_f1() -> None:
         labels = np.repeat(np.arange(3), 10)
         predictions = np.concatenate([np.repeat(np.arange(3), row) for row in matrix])
         best = max(best, f1_score(labels, predictions, average="macro"))
-    assert audit.largest_f1([hit / 10 for hit in hits]) == pytest.approx(best)
+    assert audit_page.largest_f1([hit / 10 for hit in hits]) == pytest.approx(best)
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_a_possible_validation_accuracy_is_not() -> None:
 
 
 def test_without_epochs_there_is_no_page() -> None:
-    assert audit.page("d", {"net": Published(dataset="d", figures=Figures())}) == ""
+    assert audit_page.page("d", {"net": Published(dataset="d", figures=Figures())}) == ""

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgclf import download
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder
-from imgclf.download import DebianPackage, Mirror, PythonPackage, Source, fetch
+from imgclf.datasets.download import DebianPackage, Mirror, PythonPackage, Source, fetch
 from tests.imgclf.site import Answer, Site, send, serve, status
+from imgclf.datasets import download
 
 CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}
 FILES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}

@@ -8,9 +8,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imgclf import figures, tables
-from imgclf.figures import FIGURES, Results
-from imgclf.published import Figures, Published
+from imgclf.report.figures import FIGURES, Results
+from imgclf.results.published_results import Figures, Published
+from imgclf.report import figures
+from imgclf.results import tables
 
 CLASSES = ["0", "Bag", "T-shirt/top"]
 

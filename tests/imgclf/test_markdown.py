@@ -3,7 +3,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from imgclf import markdown
+from imgclf.report import markdown
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from imgclf import model, params
-from imgclf.common.data_settings import DownloadSettings
+from imgclf.settings.data_settings import DownloadSettings
 from imgclf.common.errors import UserError
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 from tests.project import PARAMS
+from imgclf.settings import model_settings, params
 
 REAL = PARAMS.read_text(encoding="utf-8")
 
@@ -115,12 +115,12 @@ def test_options_go_to_the_network() -> None:
 @pytest.mark.parametrize("name", ["small", "large", "unused"])
 def test_describe_is_flat_json_of_all_settings(name: str) -> None:
     parsed = params.parse(TEXT).zoo[name]
-    described = model.describe(parsed)
+    described = model_settings.describe(parsed)
     assert (described["dataset"], described["network"]) == (parsed.dataset, parsed.network_name)
     assert described["lr"] == parsed.training.lr
     assert described["scheduler"]["gamma"] == parsed.training.scheduler.gamma
     as_json = json.loads(json.dumps(described))
-    assert model.read(name, as_json, [parsed.dataset], TrainingSettings()) == parsed
+    assert model_settings.read(name, as_json, [parsed.dataset], TrainingSettings()) == parsed
 
 
 def test_best_needs_validation_images_of_the_models_that_are_built() -> None:
@@ -157,7 +157,7 @@ def test_a_frozen_backbone_has_weights_and_images_that_stay(
 
 def test_features_of_a_backbone_depend_on_nothing_of_the_classifier_s_training() -> None:
     one, other, resized = (
-        model.backbone(params.parse(changed("zoo.small", FROZEN | more)).zoo["small"])
+        model_settings.backbone(params.parse(changed("zoo.small", FROZEN | more)).zoo["small"])
         for more in (
             {"weights": "imagenet", "lr": 0.5, "batch_size": 7, "seed": 3, "epochs": 2},
             {"weights": "imagenet", "optimizer": "sgd"},
@@ -402,7 +402,7 @@ def parse_or_refuse(text: str) -> None:
     except UserError as error:
         message = str(error)
     else:
-        message = json.dumps([model.describe(each) for each in parsed.zoo.values()])
+        message = json.dumps([model_settings.describe(each) for each in parsed.zoo.values()])
     assert "\n" not in message
 
 

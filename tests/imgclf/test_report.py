@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf import report, tables
-from imgclf.markdown import table
-from imgclf.published import Figures, Published
-from imgclf.report import ModelReport
+from imgclf.report.markdown import table
+from imgclf.results.published_results import Figures, Published
+from imgclf.report.model_pages import ModelReport
+from imgclf.report import model_pages
+from imgclf.results import tables
 
 SETTINGS = {
     "dataset": "fashion_mnist",
@@ -87,7 +88,7 @@ def rows(markdown: str) -> list[list[str]]:
 
 
 def test_settings_of_an_unused_schedule_are_left_out() -> None:
-    assert report.settings_line(SETTINGS) == (
+    assert model_pages.settings_line(SETTINGS) == (
         "dataset fashion_mnist, network lenet5, channels [6, 16, 120], batchnorm false, lr 0.001, "
         "threads 1, scheduler none"
     )
@@ -95,12 +96,12 @@ def test_settings_of_an_unused_schedule_are_left_out() -> None:
 
 def test_settings_of_a_used_schedule_are_listed() -> None:
     schedule = {"name": "step", "step_size": 100, "gamma": 0.9}
-    line = report.settings_line(SETTINGS | {"scheduler": schedule})
+    line = model_pages.settings_line(SETTINGS | {"scheduler": schedule})
     assert "scheduler step, scheduler.step_size 100, scheduler.gamma 0.9" in line
 
 
 def test_the_summary_compares_with_published_figures() -> None:
-    header, row = rows(table(report.summary([model()])))
+    header, row = rows(table(model_pages.summary([model()])))
     assert dict(zip(header, row, strict=True)) == {
         "model": "[lenet5](results/models/lenet5.md)",
         "data set": "fashion_mnist",
@@ -119,26 +120,26 @@ def validated(name: str, accuracy: float, validation: float | None) -> ModelRepo
 
 def test_models_are_ranked_by_validation_and_never_by_test_accuracy() -> None:
     reports = [validated("a", 0.95, 0.8), validated("b", 0.9, 0.9), validated("c", 0.99, None)]
-    names = [cell.split("]")[0] for cell in report.summary(reports)["model"]]
+    names = [cell.split("]")[0] for cell in model_pages.summary(reports)["model"]]
     assert names == ["[b", "[a", "[c"]
-    assert "validation prefers `b`, whose test accuracy is 90.00 %." in report.summary_sentence(
+    assert "validation prefers `b`, whose test accuracy is 90.00 %." in model_pages.summary_sentence(
         reports
     )
-    assert report.summary_sentence(reports[2:]) == ""
+    assert model_pages.summary_sentence(reports[2:]) == ""
 
 
 def test_chance_level_is_said() -> None:
     chance = model(accuracy=0.26)  # of four classes
-    assert "**That is chance level** for 4 classes." in report.conclusion(chance)
-    assert report.summary([chance])["test accuracy (95 %)"][0].endswith(", chance level")
-    assert "chance" not in report.conclusion(model())
+    assert "**That is chance level** for 4 classes." in model_pages.conclusion(chance)
+    assert model_pages.summary([chance])["test accuracy (95 %)"][0].endswith(", chance level")
+    assert "chance" not in model_pages.conclusion(model())
 
 
 def test_a_model_without_published_figures_has_empty_cells_and_no_sentence() -> None:
     alone = model("new", published=None)
-    summary = report.summary([model(), alone])
+    summary = model_pages.summary([model(), alone])
     assert list(summary["published"]) == ["89.24 %", ""]
-    assert "published" not in report.conclusion(alone)
+    assert "published" not in model_pages.conclusion(alone)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_a_model_without_published_figures_has_empty_cells_and_no_sentence() -> 
 def test_the_conclusion_compares_with_published_figures(
     figures: dict[str, Any], sentence: str
 ) -> None:
-    text = report.conclusion(model(published=published(**figures)))
+    text = model_pages.conclusion(model(published=published(**figures)))
     assert sentence in text
     assert ("Not the published" in text) == ("settings" in figures)
 
@@ -169,10 +170,10 @@ def test_the_conclusion_compares_with_published_figures(
 def test_the_summary_names_the_models_that_were_not_trained_as_published() -> None:
     copy = Published(dataset="d", figures=Figures(settings={"lr": 1, "network": "a"}), remark="r")
     reports = [model("a"), model("b", published=copy), model("c", published=None)]
-    assert report.departures(reports) == [
+    assert model_pages.departures(reports) == [
         "\\* of another training than ours: `b` in `lr`, `network` and the data."
     ]
-    assert report.departures(reports[:1]) == []
+    assert model_pages.departures(reports[:1]) == []
 
 
 PAST = pd.DataFrame(
@@ -199,7 +200,7 @@ def test_published_settings_and_figures_stand_beside_ours() -> None:
         class_accuracy={"0": 0.9, "Shirt": 0.6},
     )
     theirs = Published(dataset="d", figures=figures, history=PAST)
-    text = report.comparison_table(model(settings=SETTINGS | {"batch_size": 8}), theirs)
+    text = model_pages.comparison_table(model(settings=SETTINGS | {"batch_size": 8}), theirs)
     cells = {row[0]: row[1:] for row in rows(text)}
     assert cells["`lr`"] == ["0.001", "0.001"]
     assert cells["`batch_size`"] == ["**8**", "4"]
@@ -218,7 +219,7 @@ def parts(page: str) -> list[str]:
 
 def test_published_classes_stand_beside_ours_and_epochs_have_a_table_of_their_own() -> None:
     figures = Figures(class_accuracy={"0": 0.91, "Shirt": 0.6})
-    page = report.model_page(
+    page = model_pages.model_page(
         model(published=Published(dataset="d", figures=figures, history=PAST)), "../../"
     )
     _, classes, epochs, theirs = (rows(text) for text in parts(page) if text.startswith("|"))
@@ -248,7 +249,7 @@ def test_the_summary_says_which_models_are_told_apart(
 ) -> None:
     reports = [validated("best", 0.89, 0.81), *(model(name, right) for name, right in others)]
     for order in (reports, reports[1:] + reports[:1]):
-        assert sentence in report.summary_sentence(order)
+        assert sentence in model_pages.summary_sentence(order)
 
 
 @pytest.mark.parametrize(
@@ -266,11 +267,11 @@ def test_the_summary_says_which_models_are_told_apart(
 def test_overfitting_is_a_risen_validation_loss(losses: list[float], sentence: str) -> None:
     epochs = range(1, len(losses) + 1)
     history = pd.DataFrame({"epoch": epochs, "validation_loss": losses})
-    assert sentence in report.overfitting(history)
+    assert sentence in model_pages.overfitting(history)
 
 
 def test_the_hardest_classes_come_with_what_they_are_taken_for() -> None:
-    assert report.hardest(CLASSES, CONFUSION) == (
+    assert model_pages.hardest(CLASSES, CONFUSION) == (
         "The hardest classes are Shirt (50.00 %, most often taken for Coat), "
         "Coat (75.00 %, most often taken for 0) and 0 (90.00 %)."
     )
@@ -278,22 +279,22 @@ def test_the_hardest_classes_come_with_what_they_are_taken_for() -> None:
 
 def test_a_class_without_a_mistake_is_not_hard() -> None:
     whole = CLASSES.assign(recall=[1.0, 1.0, 0.5, 1.0])
-    assert report.hardest(whole, CONFUSION) == (
+    assert model_pages.hardest(whole, CONFUSION) == (
         "The hardest class is Shirt (50.00 %, most often taken for Coat)."
     )
-    assert report.hardest(whole.assign(recall=1.0), CONFUSION) == ""
+    assert model_pages.hardest(whole.assign(recall=1.0), CONFUSION) == ""
 
 
 def test_the_conclusion_starts_with_the_accuracy_and_names_the_hardest_classes() -> None:
-    assert report.conclusion(model(published=None)) == (
+    assert model_pages.conclusion(model(published=None)) == (
         "Test accuracy 89.00 % (95 % interval 88.00 to 90.00), with the weights of epoch 2 of 3. "
-        f"Their validation accuracy is 80.00 %. {report.overfitting(HISTORY)} "
-        f"{report.hardest(CLASSES, CONFUSION)}"
+        f"Their validation accuracy is 80.00 %. {model_pages.overfitting(HISTORY)} "
+        f"{model_pages.hardest(CLASSES, CONFUSION)}"
     )
 
 
 def test_the_page_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
-    sections = parts(report.model_page(model(published=None, remark="So it is."), "../../"))
+    sections = parts(model_pages.model_page(model(published=None, remark="So it is."), "../../"))
     assert sections[:3] == [
         *("# lenet5", "[All results](../../results.md)", "> **Note.** So it is.")
     ]
@@ -316,7 +317,7 @@ def test_the_page_of_a_model_has_a_row_for_each_class_and_epoch() -> None:
 
 def test_the_tables_given_are_not_changed() -> None:
     history, classes = HISTORY.copy(), CLASSES.copy()
-    report.model_page(model(history=history, classes=classes), "")
+    model_pages.model_page(model(history=history, classes=classes), "")
     pd.testing.assert_frame_equal(history, HISTORY)
     pd.testing.assert_frame_equal(classes, CLASSES)
 
@@ -324,7 +325,7 @@ def test_the_tables_given_are_not_changed() -> None:
 def test_without_validation_its_cells_are_empty_and_no_sentence_is_about_it() -> None:
     history = HISTORY.assign(validation_loss=np.nan, validation_accuracy=np.nan)
     training = {"epochs": 3, "train_loss": 0.25, "validation_accuracy": None}
-    text = report.model_page(model(history=history, training=training), "")
+    text = model_pages.model_page(model(history=history, training=training), "")
     assert not re.search(r"\b(nan|None)\b", text)
     assert "over-fit" not in text
     epochs = [row for row in rows(text) if len(row) == 6 and row[0] == "3"]
@@ -332,7 +333,7 @@ def test_without_validation_its_cells_are_empty_and_no_sentence_is_about_it() ->
 
 
 def test_one_environment_is_one_column() -> None:
-    assert rows(report.environment_table([model("a"), model("b")], {})) == [
+    assert rows(model_pages.environment_table([model("a"), model("b")], {})) == [
         ["", "ours"],
         ["os", "Linux"],
         ["torch", "2.0"],
@@ -343,14 +344,14 @@ def test_one_environment_is_one_column() -> None:
 
 def test_two_environments_are_two_columns() -> None:
     other = model("b", run=RUN | {"device": "cuda"}, settings=SETTINGS | {"threads": 2})
-    table = rows(report.environment_table([model("a"), other], {}))
+    table = rows(model_pages.environment_table([model("a"), other], {}))
     assert table[0] == ["", "a", "b"]
     assert table[3:] == [["device", "cpu", "cuda"], ["threads", "1", "2"]]
 
 
 def test_the_published_environment_is_beside_ours() -> None:
     theirs = {"published": {"torch": "1.8", "gpu": "x"}}
-    assert rows(report.environment_table([model("a")], theirs)) == [
+    assert rows(model_pages.environment_table([model("a")], theirs)) == [
         ["", "ours", "published"],
         ["os", "Linux", ""],
         ["torch", "2.0", "1.8"],
@@ -363,5 +364,5 @@ def test_the_published_environment_is_beside_ours() -> None:
 def test_models_of_different_data_sets_are_not_compared() -> None:
     names = ("fashion_mnist", "digits", "fashion_mnist")
     reports = [model(settings={**model().settings, "dataset": name}) for name in names]
-    grouped = [[r.settings["dataset"] for r in same] for same in report.by_dataset(reports)]
+    grouped = [[r.settings["dataset"] for r in same] for same in model_pages.by_dataset(reports)]
     assert grouped == [["fashion_mnist", "fashion_mnist"], ["digits"]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
-from imgclf import scores
+from imgclf.evaluation import metrics
 
 Case = tuple[NDArray[np.float64], NDArray[np.uint8]]
 
@@ -30,13 +30,13 @@ def cases(draw: st.DrawFn, min_classes: int = 2) -> Case:
 def test_counts_and_ratios_of_each_class_equal_scikit_learn_s(case: Case) -> None:
     probabilities, labels = case
     predictions, classes = probabilities.argmax(axis=1), range(probabilities.shape[1])
-    confusion = scores.confusion_matrix(labels, predictions, len(classes))
+    confusion = metrics.confusion_matrix(labels, predictions, len(classes))
     expected = sklearn_metrics.confusion_matrix(labels, predictions, labels=classes)
     assert confusion.tolist() == expected.tolist()
     ratios = sklearn_metrics.precision_recall_fscore_support(
         labels, predictions, labels=classes, zero_division=0
     )
-    table = scores.per_class(confusion)
+    table = metrics.per_class(confusion)
     assert list(table) == ["precision", "recall", "f1", "support"]
     np.testing.assert_allclose(table.to_numpy().T, ratios, rtol=1e-14)
 
@@ -46,9 +46,9 @@ def test_accuracy_and_f1_equal_scikit_learn_s(case: Case) -> None:
     probabilities, labels = case
     predictions = probabilities.argmax(axis=1)
     accuracy = sklearn_metrics.accuracy_score(labels, predictions)
-    assert scores.accuracy(probabilities, labels) == pytest.approx(accuracy, rel=1e-14)
+    assert metrics.accuracy(probabilities, labels) == pytest.approx(accuracy, rel=1e-14)
     f1 = sklearn_metrics.f1_score(labels, predictions, average="macro", zero_division=0)
-    assert scores.f1_macro(probabilities, labels) == pytest.approx(f1, rel=1e-14)
+    assert metrics.f1_macro(probabilities, labels) == pytest.approx(f1, rel=1e-14)
 
 
 @given(cases())
@@ -57,7 +57,7 @@ def test_top2_error_counts_labels_behind_two_others(case: Case) -> None:
     for row, label in zip(case[0].tolist(), case[1].tolist(), strict=True):
         before = [i for i, p in enumerate(row) if (-p, i) < (-row[label], label)]
         missed += len(before) >= 2
-    assert scores.top2_error(*case) == pytest.approx(missed / len(case[1]), abs=1e-15)
+    assert metrics.top2_error(*case) == pytest.approx(missed / len(case[1]), abs=1e-15)
 
 
 @given(cases(min_classes=3))
@@ -68,7 +68,7 @@ def test_top2_error_equals_scikit_learn_s_where_there_are_no_ties(case: Case) ->
         score = sklearn_metrics.top_k_accuracy_score(
             labels, probabilities, k=2, labels=range(probabilities.shape[1])
         )
-        assert scores.top2_error(probabilities, labels) == pytest.approx(1 - score, abs=1e-15)
+        assert metrics.top2_error(probabilities, labels) == pytest.approx(1 - score, abs=1e-15)
 
 
 def slow_ece(case: Case, num_bins: int) -> float:
@@ -88,7 +88,7 @@ def slow_ece(case: Case, num_bins: int) -> float:
 
 @given(cases(), st.sampled_from([1, 2, 10, 15]))
 def test_ece_equals_a_plain_loop_over_bins(case: Case, num_bins: int) -> None:
-    assert scores.ece(*case, num_bins) == pytest.approx(slow_ece(case, num_bins), abs=1e-14)
+    assert metrics.ece(*case, num_bins) == pytest.approx(slow_ece(case, num_bins), abs=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_ece_equals_a_plain_loop_over_bins(case: Case, num_bins: int) -> None:
 )
 def test_wilson_interval_is_that_of_scipy(hits: int, trials: int) -> None:
     expected = binomtest(hits, trials).proportion_ci(confidence_level=0.95, method="wilson")
-    got = scores.wilson_interval(hits, trials)
+    got = metrics.wilson_interval(hits, trials)
     assert got == pytest.approx((expected.low, expected.high), rel=1e-12, abs=1e-15)
     assert 0 <= got[0] <= hits / trials <= got[1] <= 1
 
 
 def test_wilson_interval_ends_exactly_at_0_and_1() -> None:
-    assert scores.wilson_interval(0, 7)[0] == 0
-    assert scores.wilson_interval(7, 7)[1] == 1
+    assert metrics.wilson_interval(0, 7)[0] == 0
+    assert metrics.wilson_interval(7, 7)[1] == 1
 
 
 PROBABILITIES = np.array(
@@ -116,20 +116,20 @@ LABELS = np.array([0, 1, 2, 0], np.uint8)
     ("name", "value"),
     [
         ("accuracy", 0.5),
-        ("accuracy_low", scores.wilson_interval(2, 4)[0]),
-        ("accuracy_high", scores.wilson_interval(2, 4)[1]),
+        ("accuracy_low", metrics.wilson_interval(2, 4)[0]),
+        ("accuracy_high", metrics.wilson_interval(2, 4)[1]),
         ("f1_macro", (2 / 3 + 2 / 3 + 0) / 3),
         ("top2_error", 0.0),
         ("ece", (0.3 + 0.4 + 0.5 + 0.4) / 4),
     ],
 )
 def test_a_metric_of_four_images(name: str, value: float) -> None:
-    assert scores.evaluate(PROBABILITIES, LABELS)[name] == pytest.approx(value, abs=1e-7)
+    assert metrics.evaluate(PROBABILITIES, LABELS)[name] == pytest.approx(value, abs=1e-7)
 
 
 @given(cases())
 def test_shares_are_plain_numbers_from_0_to_1(case: Case) -> None:
-    values = scores.evaluate(*case)
+    values = metrics.evaluate(*case)
     assert all(type(value) is float for value in values.values())
     shares = ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "top2_error", "ece")
     assert all(-1e-15 <= values[name] <= 1 for name in shares)
@@ -138,8 +138,8 @@ def test_shares_are_plain_numbers_from_0_to_1(case: Case) -> None:
 
 
 def test_names_and_labels_are_distinct() -> None:
-    names = [metric.name for metric in scores.METRICS]
-    labels = [metric.label for metric in scores.shown()]
+    names = [metric.name for metric in metrics.METRICS]
+    labels = [metric.label for metric in metrics.shown()]
     assert len({*names}) == len(names)
     assert len({*labels}) == len(labels)
 
@@ -149,6 +149,6 @@ def test_names_and_labels_are_distinct() -> None:
     [("{:.4f}", 0.25, "0.2500"), ("{:.2%}", 0.89123, "89.12 %"), ("{:.1e}", 1200, "1.2e+03")],
 )
 def test_a_value_is_shown_by_its_format(form: str, value: float, text: str) -> None:
-    metric = scores.Metric(name="m", compute=scores.accuracy, label="m", format=form)
+    metric = metrics.Metric(name="m", compute=metrics.accuracy, label="m", format=form)
     assert metric.text(value) == text
     assert metric.text(None) == metric.text(math.nan) == ""

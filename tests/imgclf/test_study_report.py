@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf import report, study_report, study_results
 from imgclf.evaluation.quantities import ACCURACY
 from imgclf.provenance.ledger import Ledger, Line
 from imgclf.provenance.today import Origin, Today
-from imgclf.study_report import Reason
-from imgclf.study_results import StudyResults
+from imgclf.report.study_pages import Reason
+from imgclf.results.study_results import StudyResults
+from imgclf.report import model_pages, study_pages
+from imgclf.results import study_results
 
 YAML = """
 title: Rate of learning
@@ -168,13 +169,13 @@ def text(*studies: StudyResults, reasons: Sequence[Reason] = ()) -> str:
     names = [f"study_{results.name}" for results in studies] + ["study_rates_losses"]
     names += [f"{network.name}_loss" for results in studies for network in results.networks]
     pictures = {name: f"{name}.png" for name in names}
-    pages = study_report.pages(studies, reasons, pictures, TODAY)
+    pages = study_pages.pages(studies, reasons, pictures, TODAY)
     reports = [
-        study_report.network_report(results, network, pictures)
+        study_pages.network_report(results, network, pictures)
         for results in studies
         for network in results.networks
     ]
-    return "".join([*pages.values(), *(report.model_page(each, "../../") for each in reports)])
+    return "".join([*pages.values(), *(model_pages.model_page(each, "../../") for each in reports)])
 
 
 def test_a_page_says_what_is_chosen_and_what_it_is_worth(
@@ -215,8 +216,8 @@ def test_without_validation_they_are_compared_with_the_base_case(
     none = {"validation_accuracy": "None"}
     runs = [run("near", "0.1", 0, 990, **none), run("near", "0.2", 0, 891, key="base0", **none)]
     near = load(tmp_path, "near", YAML, runs)
-    assert study_report.reference(near, [base, near]) == "0.2"
-    assert study_report.reference(near, [near]) == "0.1"
+    assert study_pages.reference(near, [base, near]) == "0.2"
+    assert study_pages.reference(near, [near]) == "0.1"
     assert "nothing can be chosen" in text(base, near)
 
 
@@ -306,7 +307,7 @@ def test_a_loss_outside_is_not_passed_over(tmp_path: Path) -> None:
 def test_both_protocols_of_a_table_are_on_one_page_and_apart(tmp_path: Path) -> None:
     again = replication(tmp_path, *seeds("0.1", 930, 931))
     runs = [run("rates", value, 0, 900) for value in ("0.1", "0.2")]
-    pages = study_report.pages([again, load(tmp_path, "rates", YAML, runs)], [], {}, TODAY)
+    pages = study_pages.pages([again, load(tmp_path, "rates", YAML, runs)], [], {}, TODAY)
     ((path, page),) = pages.items()
     assert path == "results/studies/rates.md"
     assert page.startswith("# Rate of learning\n")
@@ -455,7 +456,7 @@ def test_very_many_values_are_folded_away(tmp_path: Path) -> None:
 
 
 def test_without_studies_there_is_no_page() -> None:
-    assert study_report.pages([], [], {}, TODAY) == {}
+    assert study_pages.pages([], [], {}, TODAY) == {}
 
 
 @pytest.mark.parametrize(
@@ -505,7 +506,7 @@ def test_so_are_all_runs_of_a_table_that_does_not_say(rates: StudyResults) -> No
 
 def test_how_many_runs_were_carried_and_how_is_said() -> None:
     made_by = ["today's"] * 4 + ["as today's", "really as today's", "as today's", "0ld"]
-    assert study_report.origins_sentence([ORIGINS[each] for each in made_by]) == (
+    assert study_pages.origins_sentence([ORIGINS[each] for each in made_by]) == (
         "Of 8 runs, 4 were made by today's code; 3 were made by older code and carried over to "
         "today's, because both compute the same: 2 by the first epoch (bit for bit, on a "
         "processor, 2026-01-31) and 1 by the whole training (bit for bit, on a processor, "
@@ -521,7 +522,7 @@ def test_how_many_runs_were_carried_and_how_is_said() -> None:
     ],
 )
 def test_where_none_was_carried_nothing_is_said_of_it(states: list[str], sentence: str) -> None:
-    assert study_report.origins_sentence([ORIGINS[state] for state in states]) == sentence
+    assert study_pages.origins_sentence([ORIGINS[state] for state in states]) == sentence
 
 
 def test_runs_of_other_parameters_are_named(tmp_path: Path) -> None:

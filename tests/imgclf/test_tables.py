@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from imgclf import tables
+from imgclf.results import tables
 
 
 def test_names_stay_text_and_numbers_become_numbers(tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ import pytest
 from ruamel.yaml import YAML
 from scipy import stats
 
-from imgclf import published, results_page, study_results
 from imgclf.evaluation import replication
 from imgclf.evaluation.claims import Claim, evidence, judge
 from tests.landed import second_opinion
 from tests.landed.second_opinion import Tables
 from tests.project import ROOT
+from imgclf.report import results_page
+from imgclf.results import published_results, study_results
 
 LANDED = ROOT / "metrics/studies"
 IMAGES = 2000
@@ -85,8 +86,8 @@ class Both:
         self.mine = Tables(ROOT, tables)
         self.studies = study_results.load_all(ROOT / "studies", tables, ROOT / "published")
         self.rows = replication.rows(self.studies)
-        self.claims = published.entries(ROOT / "published", "claims", Claim)
-        theirs = {"cifar10": published.load(ROOT / "published", "cifar10")}
+        self.claims = published_results.entries(ROOT / "published", "claims", Claim)
+        theirs = {"cifar10": published_results.load(ROOT / "published", "cifar10")}
         self.known = evidence(self.studies, theirs)
 
 

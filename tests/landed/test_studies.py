@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from experiments import plan
-from imgclf import published
 from imgclf.evaluation.claims import Claim
 from tests.project import ROOT, copy_landed, copy_project
+from imgclf.results import published_results
 
 PUBLISHED = sorted(
     path.stem for path in ROOT.glob("published/studies/*.csv") if not path.stem.endswith("_history")
@@ -65,7 +65,7 @@ def test_values_of_statements_are_those_of_studies(project: Path) -> None:
         path.stem.removeprefix("replication_"): {row.value for row in planned(project, path.stem)}
         for path in (ROOT / "studies").glob("replication_*.yaml")
     }
-    claims = published.entries(ROOT / "published", "claims", Claim)
+    claims = published_results.entries(ROOT / "published", "claims", Claim)
     assert len(claims) == 27
     assert len({claim.says for claim in claims}) == 27
     for claim in claims:

@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf import markdown
 from imgclf.common.files import write, write_json
-from imgclf.model import Model, TrainingSettings, describe
+from imgclf.settings.model_settings import Model, TrainingSettings, describe
 from imgclf.networks import NETWORKS
 from imgclf.provenance import code, environment
 from imgclf.provenance.ledger import Line, keep_provenance, write_ledger
-from imgclf.provenance.results import Provenance, provenance
+from imgclf.provenance.model_provenance import Provenance, provenance
 from stages import plot, report
 from tests.project import PARAMS, ROOT, run
+from imgclf.report import markdown
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FIGURES = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "f1_macro": 0.9}

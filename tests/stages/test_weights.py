@@ -13,15 +13,15 @@ import safetensors.torch
 import torch
 from torchvision import models
 
-from imgclf import download
 from imgclf.common.errors import UserError
-from imgclf.common.weights_settings import WeightsScaling
+from imgclf.settings.weights_settings import WeightsScaling
 from imgclf.inference import weights_source
 from imgclf.inference.weights_fetch import fetch_weights
 from imgclf.inference.weights_source import wanted
 from imgclf.networks.published import Published
 from stages import weights
 from tests.imgclf.site import Answer, Site, send, serve, status
+from imgclf.datasets import download
 
 AS_DATA = WeightsScaling(source="data")
 

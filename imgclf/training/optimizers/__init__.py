@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from imgclf.model import TrainingSettings
+    from imgclf.settings.model_settings import TrainingSettings
 
     MakeOptimizer = Callable[[Iterable[nn.Parameter], TrainingSettings], Optimizer]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 
 
 class FusedAdam(torch.optim.Adam):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 
 
 def sgd(weights: Iterable[nn.Parameter], settings: TrainingSettings) -> Optimizer:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from imgclf.model import TrainingSettings
+    from imgclf.settings.model_settings import TrainingSettings
 
     MakeSchedule = Callable[[Optimizer, TrainingSettings, int], LRScheduler]
 

@@ -5,7 +5,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 
 
 class Constant(LRScheduler):

@@ -3,7 +3,7 @@
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 
 
 def one_cycle(optimizer: Optimizer, settings: TrainingSettings, steps: int) -> LRScheduler:

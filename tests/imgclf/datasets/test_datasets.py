@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from imgclf.common.data_settings import DownloadSettings
+from imgclf.settings.data_settings import DownloadSettings
 from imgclf.datasets import DATASETS, labelled
 from imgclf.datasets.dataset import Dataset
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgclf.common.data_settings import FolderSettings
+from imgclf.settings.data_settings import FolderSettings
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder, sha256
 from imgclf.datasets import image_folder

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.evaluation import claims
 from imgclf.evaluation.claims import Claim, Evidence, Verdict
-from imgclf.published import Figures, Published
-from imgclf.study import Study
-from imgclf.study_results import StudyResults
+from imgclf.results.published_results import Figures, Published
+from imgclf.settings.study_settings import Study
+from imgclf.results.study_results import StudyResults
+from imgclf.settings import strict
 
 EMPTY = pd.DataFrame(columns=["name", "value", "epoch", "accuracy", "train_loss"])
 NOISE = np.array([-0.0004, 0.0, 0.0004, 0.0002, -0.0002])
@@ -64,7 +64,7 @@ def judge(known: StudyResults | Evidence, **part: Any) -> list[Verdict]:
     if isinstance(known, StudyResults):
         known = claims.evidence([known], {})
     values = {"says": "so", "of": "d", "study": "s", "parts": [part]}
-    return claims.judge(settings.read(Claim, values, ""), known)
+    return claims.judge(strict.read(Claim, values, ""), known)
 
 
 def states(known: StudyResults | Evidence, **part: Any) -> list[str]:

@@ -14,9 +14,9 @@ from imgclf.common.errors import UserError
 from imgclf.common.files import sha256, write_json
 from imgclf.inference import cards
 from imgclf.inference.cards import Card, ModelCard, Scaling, Start
-from imgclf.model import Model, SchedulerSettings, TrainingSettings
+from imgclf.settings.model_settings import Model, SchedulerSettings, TrainingSettings
 from imgclf.networks.fc import FC
-from imgclf.provenance import code, environment, results
+from imgclf.provenance import code, environment, model_provenance
 from imgclf.provenance.code import Graph
 from tests.project import ROOT
 
@@ -76,8 +76,8 @@ def test_a_card_is_read_as_it_was_written(whole: ModelCard, graph: Graph) -> Non
     sha256_of_weights = hashlib.sha256(b"some weights").hexdigest()
     assert whole.start == Start(file="initial.safetensors", sha256=sha256_of_weights)
     assert whole.packages == environment.packages()
-    expected = {"train": results.training_code(graph, MODEL)}
-    assert whole.files == expected | {"evaluate": results.evaluation_code(graph, MODEL)}
+    expected = {"train": model_provenance.training_code(graph, MODEL)}
+    assert whole.files == expected | {"evaluate": model_provenance.evaluation_code(graph, MODEL)}
 
 
 def test_a_digest_stands_for_the_code_of_each_stage(whole: ModelCard, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_another_network_is_no_part_of_the_code(whole: ModelCard, graph: Graph) 
         assert "imgclf/networks/fc.py" in files
         assert "imgclf/networks/lenet5.py" not in files
     other = replace(MODEL, training=replace(MODEL.training, optimizer="sgd"))
-    changed = results.differing(results.training_code(graph, other), whole.files["train"])
+    changed = model_provenance.differing(model_provenance.training_code(graph, other), whole.files["train"])
     assert {"OPTIMIZERS.adam", "OPTIMIZERS.sgd"} <= {*changed}
     assert all(name.startswith(("OPTIMIZERS", "imgclf/training/optimizers/")) for name in changed)
 

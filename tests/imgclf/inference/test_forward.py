@@ -6,7 +6,7 @@ import torch
 from imgclf.common.errors import UserError
 from imgclf.inference import forward
 from imgclf.inference.losses import LOSSES
-from imgclf.model import LossName
+from imgclf.settings.model_settings import LossName
 from tests.imgclf import tiny
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from imgclf.inference.losses import LOSSES
-from imgclf.model import LossName
+from imgclf.settings.model_settings import LossName
 
 NAMES = ("cross_entropy", "mse", "multi_margin")
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [-3.0, 4.0, 1.0]], dtype=torch.float64)

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from imgclf.common.errors import UserError
-from imgclf.common.weights_settings import WeightsScaling
+from imgclf.settings.weights_settings import WeightsScaling
 from imgclf.inference import weights_source
 from imgclf.inference.weights_source import wanted
 from imgclf.networks.published import FILES

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torchvision import models
 
-from imgclf.common import settings
 from imgclf.common.errors import UserError
 from imgclf.inference import weights
 from imgclf.networks import NETWORKS
 from imgclf.networks.alexnets import AlexNet3x3
 from imgclf.networks.pretrained import Pretrained
 from imgclf.networks.published import published
+from imgclf.settings import strict
 
 WITH_NORM: dict[str, Any] = {"convolutions": (1, 1, 1, 1, 1), "batchnorm": True}
 NAMES = (
@@ -133,7 +133,7 @@ def test_published_weights_are_named_after_their_hash(name: str) -> None:
 def test_impossible_options_of_alexnet_3x3_are_one_line(options: dict[str, object]) -> None:
     ((key, _),) = options.items()
     with pytest.raises(UserError, match=rf"^zoo\.m\.{key}\S*: .* is not allowed: ") as caught:
-        settings.read(AlexNet3x3, options, "zoo.m")
+        strict.read(AlexNet3x3, options, "zoo.m")
     assert "\n" not in str(caught.value)
 
 

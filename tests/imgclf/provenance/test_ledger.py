@@ -11,7 +11,7 @@ from imgclf.provenance.ledger import (
     read_provenance,
     write_ledger,
 )
-from imgclf.provenance.results import Provenance
+from imgclf.provenance.model_provenance import Provenance
 
 
 def line(key: str, made_by: str, carried_to: str) -> Line:

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from imgclf import model
-from imgclf.model import Model, TrainingSettings
+from imgclf.settings.model_settings import Model, TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.provenance.code import File
 from imgclf.provenance.ledger import Ledger, Line, keep_provenance
-from imgclf.provenance.results import provenance
+from imgclf.provenance.model_provenance import provenance
 from imgclf.provenance.today import Origin, Today
+from imgclf.settings import model_settings
 
 MODEL = Model(
     name="m", dataset="tiny", network_name="fc", network=FC(), training=TrainingSettings()
 )
-SETTINGS = model.describe(MODEL) | {"validation_images": 5}
+SETTINGS = model_settings.describe(MODEL) | {"validation_images": 5}
 CODE = "imgclf/networks/fc.py"
 PLACES = {"fc": "imgclf.networks.fc:FC", "lenet5": "imgclf.networks.lenet5:LeNet5"}
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from imgclf.inference.losses import LOSSES
-from imgclf.model import LossName, OptimizerName, TrainingSettings
+from imgclf.settings.model_settings import LossName, OptimizerName, TrainingSettings
 from imgclf.networks.lenet5 import LeNet5
 from imgclf.training.direct import Direct, loss_and_gradient
 from imgclf.training.optimizers import OPTIMIZERS

@@ -4,9 +4,9 @@ from typing import Literal
 
 import pytest
 
-from imgclf import tables
 from imgclf.training import history
 from imgclf.training.history import Epoch
+from imgclf.results import tables
 
 
 def epoch(number: int, validation_accuracy: float = math.nan, **values: float) -> Epoch:

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from imgclf.inference import devices
-from imgclf.model import SchedulerSettings, TrainingSettings
+from imgclf.settings.model_settings import SchedulerSettings, TrainingSettings
 from imgclf.training.processes import Processes
 from imgclf.training.run import Run
 from imgclf.training.trainer import Trainer

@@ -13,14 +13,15 @@ import torch
 from safetensors.torch import load
 from sklearn.datasets import load_digits
 
-from imgclf import model, tables
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, sha256, write_json
 from imgclf.inference import cards
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.provenance import code, environment
 from imgclf.training.processes import Processes, join
 from tests.project import ROOT
+from imgclf.settings import model_settings
+from imgclf.results import tables
 
 # The last batch is a single image: there is none for the second process.
 SETTINGS = {"epochs": 30, "batch_size": 50, "optimizer": "sgd", "lr": 0.05, "momentum": 0.5}
@@ -67,7 +68,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sha256": {path.name: sha256(path) for path in (folder / "arrays/digits").iterdir()},
     }
     settings = {"dataset": "digits", "network": "lenet5", "crop": 2, "gradient_accumulation": 2}
-    lenet5 = model.read("lenet5", settings | SETTINGS, ["digits"], TrainingSettings())
+    lenet5 = model_settings.read("lenet5", settings | SETTINGS, ["digits"], TrainingSettings())
     small = replace(lenet5, training=replace(lenet5.training, batch_size=1))
     given = ("python", data, None, code.scan(ROOT), environment.packages())
     for name, each in (("card", lenet5), ("small", small)):

@@ -8,7 +8,7 @@ import torch
 
 from imgclf.common.errors import UserError
 from imgclf.inference import forward, weights
-from imgclf.model import TrainingSettings
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training import checkpoints
 from imgclf.training.run import Run
 from imgclf.training.trainer import Trainer

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imgclf import published as publications
 from imgclf.evaluation.families import Family, family
 from imgclf.evaluation.quantities import ACCURACY, TRAINING_LOSS, Quantity
 from imgclf.evaluation.statistics import Bits, Sample, Spread, pooled, prediction_interval
-from imgclf.model import TrainingSettings
-from imgclf.published import Published
-from imgclf.study import Study, lookup, parse
-from imgclf.tables import confusion as confusion_of
-from imgclf.tables import read_optional
+from imgclf.settings.model_settings import TrainingSettings
+from imgclf.results.published_results import Published
+from imgclf.settings.study_settings import Study, lookup, parse
+from imgclf.results.tables import confusion as confusion_of
+from imgclf.results.tables import read_optional
+from imgclf.results import published_results as publications
 
 ENOUGH = 5
 """Runs whose own spread is used. Of fewer, it is pooled: t of one degree of freedom is 12.7."""

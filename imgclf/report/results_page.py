@@ -8,14 +8,14 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 from imgclf.evaluation import claims as statements
 from imgclf.evaluation import replication
 from imgclf.evaluation.claims import Claim, Evidence, Verdict
 from imgclf.evaluation.replication import Offset, Row
-from imgclf.markdown import duration, listed, percent, points, table
+from imgclf.report.markdown import duration, listed, percent, points, table
 from imgclf.provenance.today import Today
-from imgclf.report import (
+from imgclf.report.model_pages import (
     ModelReport,
     by_dataset,
     departures,
@@ -23,8 +23,8 @@ from imgclf.report import (
     summary,
     summary_sentence,
 )
-from imgclf.study_report import Reason, origins, origins_sentence, page_of, row_text
-from imgclf.study_results import StudyResults, value_label
+from imgclf.report.study_pages import Reason, origins, origins_sentence, page_of, row_text
+from imgclf.results.study_results import StudyResults, value_label
 
 NAMED = 4
 """Of more things, the number is said and a table names them."""

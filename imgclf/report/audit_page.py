@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from imgclf.markdown import optional, percent, points, table
-from imgclf.published import Published, rounding
+from imgclf.report.markdown import optional, percent, points, table
+from imgclf.results.published_results import Published, rounding
 
 AT_CHANCE = 0.01
 """An accuracy that is as near as this to 1/K is at chance level."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from imgclf.common.data_settings import DataSettings
+from imgclf.settings.data_settings import DataSettings
 from imgclf.common.errors import UserError
-from imgclf.common.settings import unknown
+from imgclf.settings.strict import unknown
 from imgclf.datasets import DATASETS
 
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, InstanceOf
 from pydantic.dataclasses import dataclass
 
-from imgclf.common import settings
 from imgclf.common.device_errors import in_one_line
 from imgclf.common.errors import UserError
 from imgclf.common.registry import one_of
-from imgclf.common.settings import STRICT
-from imgclf.common.weights_settings import WeightsScaling, check_weights
+from imgclf.settings.strict import STRICT
+from imgclf.settings.weights_settings import WeightsScaling, check_weights
 from imgclf.inference.losses import LOSSES
 from imgclf.networks import NETWORKS
 from imgclf.networks.network import Network
 from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.schedulers import SCHEDULERS
+from imgclf.settings import strict
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,20 +119,20 @@ def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSe
         if key not in entry:
             raise UserError(f"{where}.{key}: is missing")
         if entry[key] not in known:
-            raise settings.unknown(f"{where}.{key}", entry[key], known)
+            raise strict.unknown(f"{where}.{key}", entry[key], known)
     network = NETWORKS[entry["network"]]
     training = {field.name for field in fields(TrainingSettings)}
     options = {field.name for field in fields(network)}
     for key in entry:
         if key not in training | options | {"dataset", "network"}:
-            raise settings.unknown(where, key, training | options | {"dataset", "network"})
+            raise strict.unknown(where, key, training | options | {"dataset", "network"})
     merged = _merge(asdict(defaults), {key: entry[key] for key in entry if key in training})
     return Model(
         name=name,
         dataset=entry["dataset"],
         network_name=entry["network"],
-        network=settings.read(network, {k: entry[k] for k in entry if k in options}, where),
-        training=settings.read(TrainingSettings, merged, where),
+        network=strict.read(network, {k: entry[k] for k in entry if k in options}, where),
+        training=strict.read(TrainingSettings, merged, where),
     )
 
 
@@ -192,7 +192,7 @@ def identity(model: Model, data: Mapping[str, object], launcher: str) -> dict[st
 
     So a new setting whose default changes nothing makes no result another one.
     """
-    network, training = settings.chosen(model.network), settings.chosen(model.training)
+    network, training = strict.chosen(model.network), strict.chosen(model.training)
     if "weights" in training:
         training["weights"] = weights_identity(model)
     return {

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.common import settings
 from imgclf.common.errors import UserError
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
+from imgclf.settings import strict
 
 _OF_THE_STUDY = {"models": "model", "datasets": "model", "seed": "seeds"}
 """Parameters that another key of the study decides."""
@@ -56,7 +56,7 @@ class Study:
 
 def parse(text: str) -> Study:
     """Return the study in the YAML `text`; raise `UserError` for the first thing amiss."""
-    return _checked(settings.read(Study, settings.parse(text), ""))
+    return _checked(strict.read(Study, strict.parse(text), ""))
 
 
 def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
@@ -64,7 +64,7 @@ def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
     if not changes:
         return study
     values = asdict(study) | {"fixed": {**study.fixed, **changes}}
-    return _checked(settings.read(Study, values, ""))
+    return _checked(strict.read(Study, values, ""))
 
 
 def _checked(study: Study) -> Study:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import expanded, sha256
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 
 OUTPUTS = ("data", "models", "metrics", "plots", "results", ".checkpoints", ".downloads")
 """Folders in the project's root that the pipeline writes."""

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.common import settings
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
+from imgclf.settings import strict
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,10 +56,10 @@ def read(name: str, entry: object) -> DataSettings:
     """
     where = f"data.{name}"
     if not isinstance(entry, dict):
-        return settings.read(DataSettings, entry, where)
+        return strict.read(DataSettings, entry, where)
     filled = {"source": name} | entry
     kind = FolderSettings if filled["source"] == "image_folder" else DownloadSettings
-    return settings.read(kind, filled, where)
+    return strict.read(kind, filled, where)
 
 
 PLACE = ("mirror", "path")
@@ -77,5 +77,5 @@ def of_files(values: DataSettings) -> dict[str, object]:
 
 def of_arrays(values: DataSettings) -> dict[str, object]:
     """Return what decides the arrays that are made of a data set's files."""
-    chosen = settings.chosen(values)
+    chosen = strict.chosen(values)
     return {key: value for key, value in chosen.items() if key not in (*PLACE, "sha256")}

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from imgclf.published import Published
-from imgclf.study_results import value_label
+from imgclf.results.published_results import Published
+from imgclf.results.study_results import value_label
 
 DPI = 110
 TRAIN, VALIDATION, PUBLISHED = "#7f7f7f", "#1f77b4", "#d62728"

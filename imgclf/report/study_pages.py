@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 from imgclf.evaluation import replication
 from imgclf.evaluation.claims import OPEN, compared_text, seeds_text
 from imgclf.evaluation.families import Compared
 from imgclf.evaluation.quantities import ACCURACY
 from imgclf.evaluation.replication import Row
-from imgclf.figures import FIGURES
-from imgclf.markdown import folded, listed, optional, percent, points, show, table
+from imgclf.report.figures import FIGURES
+from imgclf.report.markdown import folded, listed, optional, percent, points, show, table
 from imgclf.provenance.today import Origin, Today
-from imgclf.report import ModelReport, data_remark
-from imgclf.report import summary as model_summary
-from imgclf.scores import METRICS
-from imgclf.study_results import NetworkResults, StudyResults, value_label
+from imgclf.report.model_pages import ModelReport, data_remark
+from imgclf.report.model_pages import summary as model_summary
+from imgclf.evaluation.metrics import METRICS
+from imgclf.results.study_results import NetworkResults, StudyResults, value_label
 
 LONG = 20
 """Of more rows, half as many are shown."""

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from imgclf.evaluation.statistics import LEVEL, Bits, mcnemar
-from imgclf.markdown import (
+from imgclf.report.markdown import (
     duration,
     folded,
     formatted,
@@ -19,8 +19,8 @@ from imgclf.markdown import (
     show,
     table,
 )
-from imgclf.published import Figures, Published, differences
-from imgclf.scores import shown
+from imgclf.results.published_results import Figures, Published, differences
+from imgclf.evaluation.metrics import shown
 
 TURNED = 1.02
 """Validation loss has turned when it ends this many times as high as it was at its lowest."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from imgclf.common.settings import STRICT
-from imgclf.model import Model
+from imgclf.settings.strict import STRICT
+from imgclf.settings.model_settings import Model
 from imgclf.provenance.code import Code, Graph, closure, digest
 
 

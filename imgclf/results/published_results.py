@@ -15,9 +15,9 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass as settings_dataclass
 
-from imgclf.common import settings
 from imgclf.common.errors import UserError
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
+from imgclf.settings import strict
 
 DECIMALS = 3
 """Of the accuracies in a published history."""
@@ -121,15 +121,15 @@ def load(folder: Path, dataset: str) -> dict[str, Published]:
     path = folder / f"{dataset}.yaml"
     if not path.exists():
         return {}
-    values = settings.parse(path.read_text(encoding="utf-8"))
+    values = strict.parse(path.read_text(encoding="utf-8"))
     try:
         if "copy_of" in values:
-            copy = settings.read(_Copy, values, "")
+            copy = strict.read(_Copy, values, "")
             original = load(folder, copy.copy_of)
             if not original:
                 raise UserError(f"copy_of: nothing is published of {copy.copy_of!r}")
             return {name: replace(each, remark=copy.remark) for name, each in original.items()}
-        file = settings.read(_File, values, "")
+        file = strict.read(_File, values, "")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     histories = _histories(folder / f"{dataset}_history.csv", file)
@@ -162,10 +162,10 @@ def entries(folder: Path, name: str, kind: type[Entry]) -> list[Entry]:
     if not path.exists():
         return []
     try:
-        values = settings.parse(path.read_text(encoding="utf-8"))
+        values = strict.parse(path.read_text(encoding="utf-8"))
         if not isinstance(values.get(name), list):
             raise UserError(f"{name}: {values.get(name)!r} is not a list")
-        return [settings.read(kind, each, f"{name}.{i}") for i, each in enumerate(values[name])]
+        return [strict.read(kind, each, f"{name}.{i}") for i, each in enumerate(values[name])]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -1,0 +1,1 @@
+"""Tracked tables as data frames: training runs, studies, published results."""

@@ -1,0 +1,1 @@
+"""What params.yaml and studies/*.yaml may ask for, checked without importing torch."""
