@@ -22,11 +22,11 @@ from bench import reference
 from imgclf.inference import cards, devices, forward
 from imgclf.inference.batches import Batches, put
 from imgclf.inference.cards import Scaling
-from imgclf.settings.model_settings import TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 from imgclf.networks.network import Network
 from imgclf.networks.pretrained import AlexNet, MobileNetV2, Pretrained
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training.trainer import Trainer
 
 Side = Literal["reference", "ours"]

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from bench import reference
 from experiments import plan
-from imgclf.report.markdown import show
+from imgclf.report.markdown import show_value
 from imgclf.settings.study_settings import Study
 
 PUBLISHED = Path("published/studies")
@@ -51,8 +51,8 @@ class Stratum:
 def strata() -> list[Stratum]:
     """Return the rows of every published study in one or two strata, measured by the middle row."""
     found = []
-    for name in plan.names():
-        published = plan.load(name)
+    for name in plan.all_study_names():
+        published = plan.load_study(name)
         if not published.varies or not (PUBLISHED / f"{name}.csv").exists():
             continue  # the base case by itself, which is in most of the others
         ((key, values),) = published.varies.items()
@@ -60,7 +60,7 @@ def strata() -> list[Stratum]:
         for part in filter(None, (values[:first], values[first:])):
             value = part[len(part) // 2]
             case = PLAIN | published.fixed | {key: value}
-            found.append(Stratum(name=f"{name} {show(value)}", rows=len(part), case=case))
+            found.append(Stratum(name=f"{name} {show_value(value)}", rows=len(part), case=case))
     return found
 
 
@@ -75,8 +75,8 @@ def made_before(strata: Iterable[Stratum], revision: plan.Revision) -> dict[str,
     for stratum in strata:
         name = stratum.name.partition(" ")[0]
         if name not in waiting:
-            published = plan.load(name)
-            rows = plan.rows(name, published, revision)
+            published = plan.load_study(name)
+            rows = plan.study_rows(name, published, revision)
             waiting[name] = [row.key for row in rows if row.seed == published.seeds[0]]
         mine, waiting[name] = waiting[name][: stratum.rows], waiting[name][stratum.rows :]
         counts[stratum.name] = sum(key in keys for key in mine)

@@ -26,9 +26,9 @@ from torchvision import transforms
 from bench import pipeline, reference, sample, sections
 from bench.pipeline import ROOT
 from experiments import plan
-from experiments.commands import output
+from experiments.commands import command_output
 from imgclf.inference import cards
-from imgclf.report.markdown import table
+from imgclf.report.markdown import markdown_table
 from imgclf.settings.study_settings import Study
 
 FOLDER = Path("bench")
@@ -78,8 +78,8 @@ def _projects(folder: Path) -> tuple[Path, Path]:
     """Return two clones that have the data and caches of their own: none finds the other's runs."""
     clones = folder / "one", folder / "other"
     for clone in clones:
-        output("git", "clone", "--quiet", str(ROOT), str(clone), cwd=ROOT)
-    output("dvc", "repro", "--quiet", "assign", cwd=clones[0])
+        command_output("git", "clone", "--quiet", str(ROOT), str(clone), cwd=ROOT)
+    command_output("dvc", "repro", "--quiet", "assign", cwd=clones[0])
     shutil.copytree(clones[0] / ".dvc/cache", clones[1] / ".dvc/cache")
     return clones
 
@@ -116,7 +116,7 @@ def against_usual(project: Path, _: Path, amount: Amount) -> dict[str, Any]:
     here it counts in each, though a study does not train it again (see `made_before`).
     """
     strata, epochs = sample.strata()[: amount.strata], amount.epochs_of_study
-    rows = plan.rows("bench", sample.study(strata, epochs), plan.Revision(project, "HEAD"))
+    rows = plan.study_rows("bench", sample.study(strata, epochs), plan.Revision(project, "HEAD"))
     train, validation = _images(project)
 
     def loop() -> list[float]:
@@ -253,17 +253,17 @@ def page(measured: dict[str, Any]) -> str:
         f"# Studies\n\nWritten by `python -m bench.studies`. {measured['machine']}.\n\n"
         "LeNet-5 on Fashion-MNIST, all that DVC does included. Two rows of batch "
         f"{BATCH_SIZE}, one after the other and at once:\n\n"
-        f"{table(pd.DataFrame([pair]))}\n\n"
+        f"{markdown_table(pd.DataFrame([pair]))}\n\n"
         f"Published rows of {usual['epochs']} epochs, the middle one of each study (of batch sizes "
         "two), run as a study, two at a time, and by the usual loop, alone on all cores. Of the "
         "loop, an epoch of training and validation was timed before the study and one after it; a "
         "row of the study counts half its seconds, as another was running beside it:\n\n"
-        f"{table(pd.DataFrame(rows))}\n\n"
+        f"{markdown_table(pd.DataFrame(rows))}\n\n"
         "The study of these rows as it was, and all published rows, each taken to be as the one "
         f"that stands for it. {sum(made['rows'].values())} of them are the base case, which "
         "another study has trained already, and such a row takes "
         f"{made['seconds']:.0f} s; the usual loop trains it again:\n\n"
-        f"{table(pd.DataFrame(totals))}\n"
+        f"{markdown_table(pd.DataFrame(totals))}\n"
     )
 
 

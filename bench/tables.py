@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from imgclf.report.figures import DPI, STYLE
-from imgclf.report.markdown import table
+from imgclf.report.markdown import markdown_table
 
 Measured = dict[str, Any]
 
@@ -38,7 +38,7 @@ def ratios(measured: Measured) -> str:
         }
         for row in measured["compare"]
     ]
-    return table(pd.DataFrame(rows))
+    return markdown_table(pd.DataFrame(rows))
 
 
 def _measured(row: Measured) -> str:
@@ -80,15 +80,15 @@ def page(measured: Measured, tried: str) -> str:
                 AGAINST,
                 ratios(measured),
                 "## Around the training",
-                table(start_up),
+                markdown_table(start_up),
                 "## Growth",
                 "![growth](growth.png)",
                 NOTHING_TO_DO,
-                table(models),
+                markdown_table(models),
                 "Peak memory by the number of training images (28x28):",
-                table(images),
+                markdown_table(images),
                 "A row of a study, two at a time, with a training that takes a second:",
-                table(rows),
+                markdown_table(rows),
                 tried.strip(),
             ]
         )

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from experiments import collect, options, plan, study, witnesses
 from experiments.collect import Result
-from experiments.commands import output
+from experiments.commands import command_output
 from experiments.plan import Revision, Row
 from experiments.row import Place
 from experiments.witnesses import Case, Seen
 from imgclf.common.errors import UserError, exit_code
 from imgclf.provenance import environment, model_provenance
-from imgclf.provenance.code import digest
+from imgclf.provenance.code import digest_of
 from imgclf.provenance.ledger import (
     Ledger,
     Line,
@@ -52,19 +52,23 @@ def main() -> None:
     """Carry what can be carried; name the runs that cannot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="of studies; without: all")
-    options.add(parser)
+    options.add_options(parser)
     args = parser.parse_args()
 
     repository = Path.cwd()
     study.refuse_changes(repository)
-    today = Revision(repository, output("git", "rev-parse", "HEAD", cwd=repository).strip())
-    more = options.parameters(args)
-    rows = [row for name in args.names for row in plan.rows(name, plan.load(name, more), today)]
+    today = Revision(repository, command_output("git", "rev-parse", "HEAD", cwd=repository).strip())
+    more = options.row_parameters(args)
+    rows = [
+        row
+        for name in args.names
+        for row in plan.study_rows(name, plan.load_study(name, more), today)
+    ]
     if not args.names:
         rows = list(_all_rows(more, today))
-    here, _ = options.places(args, repository, today.commit)
-    _, resources = options.engine(args)
-    with study.alone(here.folder):
+    here, _ = options.chosen_places(args, repository, today.commit)
+    _, resources = options.chosen_engine(args)
+    with study.study_lock(here.folder):
         ledger = read_ledger(collect.LEDGER)
         cases = _drawn(_stale(rows, ledger, today))
         print(f"{len(cases)} runs are of other code or packages", flush=True)
@@ -74,18 +78,18 @@ def main() -> None:
     print(f"{len(carried)} carried")
     if refused := [case.row.name for case in cases if not verdicts[case.row.key]]:
         raise UserError(
-            f"{len(refused)} not the same, make study runs them: {study.shortened(refused)}"
+            f"{len(refused)} not the same, make study runs them: {study.shorten_names(refused)}"
         )
 
 
 def _all_rows(more: Mapping[str, object], today: Revision) -> Iterable[Row]:
     """Yield the rows of all studies with results, but those whose images are not named here."""
-    for name in plan.names():
-        if not collect.load(name):
+    for name in plan.all_study_names():
+        if not collect.load_study_tables(name):
             continue
-        wanted = plan.load(name, more)
+        wanted = plan.load_study(name, more)
         try:
-            yield from plan.rows(name, wanted, today)
+            yield from plan.study_rows(name, wanted, today)
         except UserError as error:
             if not wanted.needs:
                 raise
@@ -97,7 +101,7 @@ def _stale(rows: Iterable[Row], ledger: Ledger, today: Revision) -> list[Case]:
     tables: dict[str, dict[str, Result]] = {}
     found = {}
     for row in rows:
-        table = tables.setdefault(row.study, collect.load(row.study))
+        table = tables.setdefault(row.study, collect.load_study_tables(row.study))
         result = table.get(row.name)
         if result and result.run.get("key") == row.key:
             case = Case(row=row, result=result)
@@ -111,24 +115,29 @@ def _trained(case: Case, today: Revision) -> bool:
     made_by = read_provenance(collect.PROVENANCE, case.made_by)
     if not made_by or made_by.packages != case.row.provenance.packages:
         return True
-    model = models.of_settings(case.row.name, case.row.settings)
+    model = models.model_of_values(case.row.name, case.row.settings)
     source = str(case.row.data.get("source", case.row.dataset))
     evaluation = set(model_provenance.evaluation_code(today.graph, model))
-    others = {**model_provenance.data_code(today.graph, source), **model_provenance.training_code(today.graph, model)}
-    changed = model_provenance.differing(made_by.code, case.row.provenance.code)
+    others = {
+        **model_provenance.data_code(today.graph, source),
+        **model_provenance.training_code(today.graph, model),
+    }
+    changed = model_provenance.changed_names(made_by.code, case.row.provenance.code)
     return not set(changed) <= evaluation - set(others)
 
 
 def _drawn(cases: list[Case]) -> list[Case]:
     """Return the cases, those with the lowest hashes to be trained to the end."""
-    order = sorted(cases, key=lambda case: digest([case.row.key, case.row.provenance.digest]))
+    order = sorted(cases, key=lambda case: digest_of([case.row.key, case.row.provenance.digest]))
     return [dataclasses.replace(case, whole=n < WHOLE) for n, case in enumerate(order)]
 
 
 def _compared(here: Place, cases: list[Case], jobs: int) -> Verdicts:
     """Return the verdict on each case."""
     asked = [case for case in cases if case.trained or case.whole]
-    new = witnesses.ask(here, here.commit, asked, lambda case: case.row.provenance.digest, jobs)
+    new = witnesses.ask_witnesses(
+        here, here.commit, asked, lambda case: case.row.provenance.digest, jobs
+    )
     verdicts = {case.row.key: CODE for case in cases}
     verdicts |= {case.row.key: _as_tracked(case, new[case.row.key]) for case in asked}
     open_cases = defaultdict(list)
@@ -139,7 +148,7 @@ def _compared(here: Place, cases: list[Case], jobs: int) -> Verdicts:
         if not witnesses.has_witness(Path(here.git), commit):
             print(f"{commit[:12]}, which made {len(group)} of them, cannot be asked", flush=True)
             continue
-        old = witnesses.ask(here, commit, group, lambda case: case.made_by, jobs)
+        old = witnesses.ask_witnesses(here, commit, group, lambda case: case.made_by, jobs)
         for case in group:
             key = case.row.key
             verdicts[key] = _as_older(case, old[key], new[key])
@@ -179,7 +188,7 @@ def _as_older(case: Case, old: Seen, new: Seen) -> str:
 
 def _record(ledger: Ledger, carried: list[Case], verdicts: Verdicts) -> None:
     """Add a line for each carried run to the ledger."""
-    machine = environment.machine()["processor"]
+    machine = environment.machine_record()["processor"]
     date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     lines = [
         Line(

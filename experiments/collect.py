@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.commands import output
-from experiments.plan import Asked, Revision, Row, ask
+from experiments.commands import command_output
+from experiments.plan import Asked, Revision, Row, asked_of_row
 from experiments.row import Place
 from imgclf.common.errors import UserError
-from imgclf.common.files import write
-from imgclf.provenance.code import digest
+from imgclf.common.files import write_file
+from imgclf.provenance.code import digest_of
 from imgclf.provenance.ledger import keep_provenance
 from imgclf.provenance.model_provenance import Provenance
 from imgclf.settings import strict
@@ -49,17 +49,17 @@ class Result:
     correct: Table
 
 
-def experiments(repository: Path) -> dict[str, list[str]]:
+def study_experiments(repository: Path) -> dict[str, list[str]]:
     """Return the commits of the experiments of each name, whatever they started from."""
     found = defaultdict(list)
     command = ("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
-    for line in output(*command, cwd=repository).splitlines():
+    for line in command_output(*command, cwd=repository).splitlines():
         commit, _, reference = line.partition(" ")
         found[reference.rpartition("/")[2]].append(commit)
     return found
 
 
-def find(repository: Path, row: Row, commits: Iterable[str]) -> str | None:
+def find_experiment(repository: Path, row: Row, commits: Iterable[str]) -> str | None:
     """Return that of the experiments `commits` whose result is the row's; None if none is."""
     for commit in commits:
         try:
@@ -73,16 +73,16 @@ def find(repository: Path, row: Row, commits: Iterable[str]) -> str | None:
 
 def _made(revision: Revision, model: str) -> tuple[Asked, Provenance, dict[str, Any]]:
     """Return what an experiment was asked for, what made it, and its card."""
-    asked = ask(revision.params, model)
-    stages = strict.parse(revision.show("dvc.lock"))["stages"]
+    asked = asked_of_row(revision.params, model)
+    stages = strict.parse_yaml(revision.show("dvc.lock"))["stages"]
     card = stages[f"train@{model}"]["params"][f"data/assigned/{model}.json"]
     return asked, revision.provenance(asked, card["packages"]), card
 
 
-def read(place: Place, row: Row, commit: str) -> Result:
+def read_experiment(place: Place, row: Row, commit: str) -> Result:
     """Return what an experiment found, from its commit and (what is not in git) from DVC."""
     revision, model = Revision(Path(place.git), commit), row.model
-    stages = strict.parse(revision.show("dvc.lock"))["stages"]
+    stages = strict.parse_yaml(revision.show("dvc.lock"))["stages"]
     outs = {out["path"]: out["md5"] for out in stages[f"evaluate@{model}"]["outs"]}
     run = {"study": row.study, "name": row.name, "value": row.value, "seed": str(row.seed)}
     run |= {"model": model, "dataset": row.dataset, "settings": json.dumps(row.settings)}
@@ -96,8 +96,8 @@ def read(place: Place, row: Row, commit: str) -> Result:
         "seconds": str(record.get("seconds", "")),
         "cpu_seconds": str(record.get("cpu_seconds", "")),
         "predictions_md5": outs[predictions],
-        "commit": output("git", "rev-parse", f"{commit}^", cwd=Path(place.git)).strip(),
-        "data": digest(card["data"]["sha256"]),
+        "commit": command_output("git", "rev-parse", f"{commit}^", cwd=Path(place.git)).strip(),
+        "data": digest_of(card["data"]["sha256"]),
         "provenance": made_by.digest,
         "key": row.key,
     }
@@ -148,7 +148,7 @@ def _confusion(predictions: str) -> Table:
     ]
 
 
-def load(study: str) -> dict[str, Result]:
+def load_study_tables(study: str) -> dict[str, Result]:
     """Return the results that are in all of a study's tables, by the name of the row."""
     runs, histories, classes, confusion, correct = (_by_name(study, part) for part in PARTS)
     return {
@@ -165,16 +165,16 @@ def load(study: str) -> dict[str, Result]:
     }
 
 
-def load_all() -> dict[str, list[Result]]:
+def load_all_tables() -> dict[str, list[Result]]:
     """Return the results in the tables of all studies by the key of what was asked for."""
     found = defaultdict(list)
     for path in sorted(FOLDER.glob("*_history.csv")):
-        for result in load(path.stem.removesuffix("_history")).values():
+        for result in load_study_tables(path.stem.removesuffix("_history")).values():
             found[result.run.get("key", "")].append(result)
     return dict(found)
 
 
-def renamed(result: Result, row: Row) -> Result:
+def renamed_result(result: Result, row: Row) -> Result:
     """Return a result as that of `row`, which is the same run in this or another study."""
     if result.run["name"] == row.name:
         return result
@@ -198,13 +198,13 @@ def _lines(study: str, part: str) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(file)
 
 
-def save(study: str, rows: Iterable[Row], results: Mapping[str, Result]) -> None:
+def save_study_tables(study: str, rows: Iterable[Row], results: Mapping[str, Result]) -> None:
     """Write the tables of a study, in the order of its rows; `results` are by their names.
 
     What is in the tables of a row without a result stays until it has one, though other code has
     made it, if it is of the same settings.
     """
-    before = load(study)
+    before = load_study_tables(study)
     ordered = []
     for row in rows:
         if row.name in results:
@@ -223,7 +223,7 @@ def save(study: str, rows: Iterable[Row], results: Mapping[str, Result]) -> None
     for part, table in reversed([*zip(PARTS, tables, strict=True)]):
         path = FOLDER / f"{study}{part}.csv"
         if table:
-            write(path, _csv(table))
+            write_file(path, _csv(table))
         else:
             path.unlink(missing_ok=True)
 

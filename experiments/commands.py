@@ -6,7 +6,7 @@ from pathlib import Path
 from imgclf.common.errors import UserError
 
 
-def output(*command: str, cwd: Path) -> str:
+def command_output(*command: str, cwd: Path) -> str:
     """Return what a command prints; raise `UserError` with its last line if it fails."""
     done = subprocess.run(  # noqa: S603 - every command is written by a caller in this folder
         command, cwd=cwd, capture_output=True, text=True, check=False

@@ -20,7 +20,7 @@ from typing import Any
 import experiments
 import imgclf
 from experiments import row
-from experiments.commands import output
+from experiments.commands import command_output
 from experiments.plan import Row
 from experiments.row import Outcome, Place
 from imgclf.common.errors import UserError
@@ -47,9 +47,9 @@ Engine = Callable[[Resources], AbstractContextManager[Call]]
 
 
 @contextlib.contextmanager
-def local(resources: Resources) -> Iterator[Call]:
+def local_engine(resources: Resources) -> Iterator[Call]:
     """Run rows here; each sees one of the GPUs, if there are any."""
-    devices = gpus()
+    devices = visible_gpus()
     free: queue.SimpleQueue[str] = queue.SimpleQueue()
     for number in range(resources.jobs):
         free.put(devices[number % len(devices)] if devices else "")
@@ -57,25 +57,25 @@ def local(resources: Resources) -> Iterator[Call]:
     def call(place: Place, planned: Row) -> Outcome:
         device = free.get()
         try:
-            return row.run(place, planned, {"CUDA_VISIBLE_DEVICES": device} if device else {})
+            return row.run_row(place, planned, {"CUDA_VISIBLE_DEVICES": device} if device else {})
         finally:
             free.put(device)
 
     yield call
 
 
-def gpus() -> list[str]:
+def visible_gpus() -> list[str]:
     """Return the names of the CUDA devices that may be used here, without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None and shutil.which("nvidia-smi"):
         query = ("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader")
         with contextlib.suppress(UserError):  # it is there, and no GPU or driver is
-            visible = ",".join(output(*query, cwd=Path()).split())
+            visible = ",".join(command_output(*query, cwd=Path()).split())
     return [name for name in (visible or "").split(",") if name]
 
 
 @contextlib.contextmanager
-def ray(resources: Resources) -> Iterator[Call]:
+def ray_engine(resources: Resources) -> Iterator[Call]:
     """Run rows on a Ray cluster, which gives each a CPU and its GPUs."""
     try:
         import ray
@@ -102,7 +102,7 @@ def ray(resources: Resources) -> Iterator[Call]:
 
 
 @contextlib.contextmanager
-def dask(resources: Resources) -> Iterator[Call]:
+def dask_engine(resources: Resources) -> Iterator[Call]:
     """Run rows on a Dask cluster, one on each thread of its workers."""
     try:
         import cloudpickle
@@ -138,7 +138,7 @@ def _work(place: Place, planned: Row) -> Callable[[], tuple[float, str, str]]:
     """Return what a worker is to do. A function in a function is never sent by its name alone."""
 
     def work() -> tuple[float, str, str]:
-        outcome = row.run(place, planned)
+        outcome = row.run_row(place, planned)
         return outcome.seconds, outcome.error, outcome.log
 
     return work
@@ -164,7 +164,7 @@ def _unreachable(address: str, error: Exception) -> UserError:
 
 
 ENGINES: dict[str, Engine] = {
-    "local": local,
-    "ray": ray,
-    "dask": dask,
+    "local": local_engine,
+    "ray": ray_engine,
+    "dask": dask_engine,
 }

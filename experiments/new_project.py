@@ -18,9 +18,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
-from experiments.commands import output
+from experiments.commands import command_output
 from imgclf.common.errors import UserError, exit_code
-from imgclf.common.files import write
+from imgclf.common.files import write_file
 
 FOLDERS = (".ci", ".dvc", "docs", "imgclf", "stages", "experiments", "bench", "tests")
 FILES = (
@@ -85,18 +85,18 @@ def main() -> None:
     _check(here, folder)
 
     copied = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--")
-    for name in output(*copied, *FOLDERS, *FILES, cwd=here).split("\0"):
+    for name in command_output(*copied, *FOLDERS, *FILES, cwd=here).split("\0"):
         if name and not name.startswith(LEFT_OUT) and (here / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(here / name, folder / name)
-    write(folder / "params.yaml", params((here / "params.yaml").read_text(encoding="utf-8")))
-    write(folder / "README.md", README.format(name=folder.name))
+    write_file(folder / "params.yaml", params((here / "params.yaml").read_text(encoding="utf-8")))
+    write_file(folder / "README.md", README.format(name=folder.name))
     config = folder / ".dvc/config"
-    write(config, without_remotes(config.read_text(encoding="utf-8")))
+    write_file(config, without_remotes(config.read_text(encoding="utf-8")))
 
-    output("git", "init", "--quiet", "--initial-branch", "main", cwd=folder)
-    output("git", "add", "--all", cwd=folder)
-    output("git", "commit", "--quiet", "--message", f"Start {folder.name}", cwd=folder)
+    command_output("git", "init", "--quiet", "--initial-branch", "main", cwd=folder)
+    command_output("git", "add", "--all", cwd=folder)
+    command_output("git", "commit", "--quiet", "--message", f"Start {folder.name}", cwd=folder)
     print(f"{folder}: a new project; there, make reproduce")
 
 
@@ -107,7 +107,9 @@ def _check(here: Path, folder: Path) -> None:
         raise UserError(f"folder: {str(folder)!r} is not a folder")
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"folder: {str(folder)!r} is not empty; name a new one")
-    output("git", "var", "GIT_COMMITTER_IDENT", cwd=here)  # else the commit would fail, at the end
+    command_output(
+        "git", "var", "GIT_COMMITTER_IDENT", cwd=here
+    )  # else the commit would fail, at the end
 
 
 def params(text: str) -> str:

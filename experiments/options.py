@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from experiments.commands import output
+from experiments.commands import command_output
 from experiments.engines import ENGINES, Engine, Resources
 from experiments.row import Place
 from imgclf.common.errors import UserError
@@ -19,7 +19,7 @@ CLUSTER = ("address", "git", "remote")
 """What a backend needs."""
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--jobs", default="", help="rows at a time: 1, or all on a cluster")
     parser.add_argument("--backend", default="", help="ray or dask: rows run on a cluster")
@@ -36,21 +36,21 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parameters(args: argparse.Namespace) -> dict[str, Any]:
+def row_parameters(args: argparse.Namespace) -> dict[str, Any]:
     """Return the parameters of every row; raise `UserError` for the first that is not one."""
     found = {}
     for text in args.set_param:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise UserError(f"set-param: {text!r} is not allowed: should be KEY=VALUE")
-        found[key] = strict.parse(f"value: {value}")["value"]
+        found[key] = strict.parse_yaml(f"value: {value}")["value"]
     return found
 
 
-def engine(args: argparse.Namespace) -> tuple[Engine, Resources]:
+def chosen_engine(args: argparse.Namespace) -> tuple[Engine, Resources]:
     """Return who runs the rows, and with what."""
     if args.backend not in ("", "ray", "dask"):
-        raise strict.unknown("backend", args.backend, ("ray", "dask"))
+        raise strict.unknown_name("backend", args.backend, ("ray", "dask"))
     for name in CLUSTER:
         if args.backend and not getattr(args, name):
             needed = ", ".join(CLUSTER)
@@ -70,9 +70,9 @@ def _number(name: str, value: str) -> int:
     return int(value)
 
 
-def places(args: argparse.Namespace, repository: Path, commit: str) -> tuple[Place, Place]:
+def chosen_places(args: argparse.Namespace, repository: Path, commit: str) -> tuple[Place, Place]:
     """Return the user's place and that of the rows, which is another on a cluster."""
-    cache = Path(output("dvc", "cache", "dir", cwd=repository).strip())
+    cache = Path(command_output("dvc", "cache", "dir", cwd=repository).strip())
     folder = repository / ".studies"
     remote = remote_of(args.remote, repository, commit)
     here = Place(git=str(repository), commit=commit, folder=folder, cache=cache, remote=remote)
@@ -96,7 +96,7 @@ def remote_of(remote: str, repository: Path, commit: str) -> str:
     if os.sep in remote:
         return str(Path(remote).resolve())
     config = configparser.ConfigParser()
-    config.read_string(output("git", "show", f"{commit}:.dvc/config", cwd=repository))
+    config.read_string(command_output("git", "show", f"{commit}:.dvc/config", cwd=repository))
     names = [name.split('"')[1] for name in config.sections() if "remote " in name]
     if remote not in names:
         known = ", ".join(names) or "none"
@@ -108,7 +108,7 @@ def remote_of(remote: str, repository: Path, commit: str) -> str:
 
 def _check_commit(git: str, repository: Path, commit: str) -> None:
     """Raise `UserError` if workers could not get the commit from the address `git`."""
-    heads = output("git", "ls-remote", "--heads", git, cwd=repository).split()[::2]
+    heads = command_output("git", "ls-remote", "--heads", git, cwd=repository).split()[::2]
     missing = ("git", "rev-list", "-1", "--ignore-missing", commit, "--not", *heads)
-    if output(*missing, cwd=repository):
+    if command_output(*missing, cwd=repository):
         raise UserError(f"git: {git} does not have commit {commit[:7]}; git push {git} HEAD")

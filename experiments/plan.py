@@ -14,17 +14,18 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from experiments.commands import output
-from imgclf.settings.data_settings import DataSettings
+from experiments.commands import command_output
 from imgclf.common.errors import UserError
-from imgclf.settings.strict import STRICT
-from imgclf.settings.model_settings import Model
+from imgclf.datasets import sources
 from imgclf.provenance import code, environment, model_provenance
 from imgclf.provenance.code import Graph
 from imgclf.provenance.model_provenance import Provenance
-from imgclf.settings.study_settings import Study, lookup, parse, with_fixed
-from imgclf.settings import data_settings, strict, model_settings as models, params
-from imgclf.datasets import sources
+from imgclf.settings import data_settings, params, strict
+from imgclf.settings import model_settings as models
+from imgclf.settings.data_settings import DataSettings
+from imgclf.settings.model_settings import Model
+from imgclf.settings.strict import STRICT
+from imgclf.settings.study_settings import Study, lookup_setting, parse_study, with_fixed
 
 FOLDER = Path("studies")
 _NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
@@ -56,30 +57,30 @@ class Row:
     """What would make it today."""
 
 
-def names() -> list[str]:
+def all_study_names() -> list[str]:
     """Return the names of all studies."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def ordinary() -> list[str]:
     """Return the names of the studies that any machine can run."""
-    return [name for name in names() if not load(name).needs]
+    return [name for name in all_study_names() if not load_study(name).needs]
 
 
-def load(name: str, changes: Mapping[str, object] | None = None) -> Study:
+def load_study(name: str, changes: Mapping[str, object] | None = None) -> Study:
     """Read studies/NAME.yaml, with `changes` in every run; raise `UserError` for what is amiss."""
-    if name not in names():
-        raise strict.unknown("study", name, names())
+    if name not in all_study_names():
+        raise strict.unknown_name("study", name, all_study_names())
     path = FOLDER / f"{name}.yaml"
     if not _NAME.fullmatch(name):
         raise UserError(f"{path}: a study's name is letters, digits, underscores and dots")
     try:
-        return with_fixed(parse(path.read_text(encoding="utf-8")), changes or {})
+        return with_fixed(parse_study(path.read_text(encoding="utf-8")), changes or {})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def rows(name: str, study: Study, revision: "Revision") -> list[Row]:
+def study_rows(name: str, study: Study, revision: "Revision") -> list[Row]:
     """Return the runs of a study of the code and parameters at `revision`, in its order."""
     points = study.cases or [
         dict(zip(study.varies, values, strict=True))
@@ -98,7 +99,7 @@ def rows(name: str, study: Study, revision: "Revision") -> list[Row]:
 def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision: "Revision") -> Row:
     model = str(point.get("model", study.model))
     if model not in revision.params["zoo"]:
-        raise strict.unknown("model", model, revision.params["zoo"])
+        raise strict.unknown_name("model", model, revision.params["zoo"])
     changes = {
         _effective(key, model, revision.params["zoo"][model]): value
         for key, value in (study.fixed | dict(point) | {"seed": seed}).items()
@@ -108,7 +109,7 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
     changes |= {"datasets": [values["zoo"][model].get("dataset")], "models": [model]}
     values |= {key: changes[key] for key in ("datasets", "models")}
     text = [_text(value) for value in point.values()]
-    asked = ask(values, model)
+    asked = asked_of_row(values, model)
     return Row(
         study=name,
         name="-".join([name, *(re.sub(r"[^\w.+-]|\.(?=\.)", "_", part) for part in text)])
@@ -118,11 +119,12 @@ def _row(name: str, study: Study, point: Mapping[str, Any], seed: int, revision:
         model=model,
         dataset=str(values["zoo"][model].get("dataset")),
         changes=changes,
-        strict=models.describe(asked.model) | {"validation_images": asked.data.validation_images},
+        settings=models.model_values(asked.model)
+        | {"validation_images": asked.data.validation_images},
         data=values["data"][asked.model.dataset],
-        data_key=code.digest(asked.identity["data"]),
+        data_key=code.digest_of(asked.identity["data"]),
         key=asked.key,
-        provenance=revision.provenance(asked, environment.packages()),
+        provenance=revision.provenance(asked, environment.package_versions()),
     )
 
 
@@ -141,7 +143,7 @@ def apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
         for depth, parent in enumerate(parents):
             if not isinstance(place.get(parent), dict):
                 where = ".".join(parents[:depth]) or "parameters"
-                raise strict.unknown(
+                raise strict.unknown_name(
                     where, parent, (k for k in place if isinstance(place[k], dict))
                 )
             place = place[parent]
@@ -152,7 +154,7 @@ def apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 def _effective(key: str, model: str, entry: Any) -> str:
     """Return where a shared setting takes effect: in the entry of `model` if it has its own."""
     absent = object()
-    return key if lookup(entry, key, absent) is absent else f"zoo.{model}.{key}"
+    return key if lookup_setting(entry, key, absent) is absent else f"zoo.{model}.{key}"
 
 
 def _check_distinct(planned: Iterable[Row]) -> None:
@@ -179,17 +181,17 @@ class Asked:
     @property
     def key(self) -> str:
         """What stands for the identity."""
-        return code.digest(self.identity)
+        return code.digest_of(self.identity)
 
 
-def ask(values: Mapping[str, Any], model: str) -> Asked:
+def asked_of_row(values: Mapping[str, Any], model: str) -> Asked:
     """Return what the parameters `values` ask of `model`; raise `UserError` for any mistake."""
-    chosen = params.check(values)  # every mistake is found here
+    chosen = params.check_params(values)  # every mistake is found here
     mine = chosen.zoo[model]
     data = chosen.data[mine.dataset]
-    sources.check(chosen.data, [mine.dataset])
-    decides = data_settings.of_files(data) | data_settings.of_arrays(data)
-    identity = models.identity(mine, decides, chosen.launcher)
+    sources.check_sources(chosen.data, [mine.dataset])
+    decides = data_settings.file_settings(data) | data_settings.array_settings(data)
+    identity = models.model_identity(mine, decides, chosen.launcher)
     return Asked(model=mine, data=data, identity=identity)
 
 
@@ -199,19 +201,19 @@ class Revision:
     def __init__(self, repository: Path, commit: str) -> None:
         self.repository = repository
         self.commit = commit
-        self.params = strict.parse(self.show("params.yaml"))
+        self.params = strict.parse_yaml(self.show("params.yaml"))
         self._known: dict[tuple[Any, ...], Provenance] = {}
         """By what decides which code is used: a study has few of them, and many rows."""
 
     def show(self, path: str) -> str:
         """Return the text of a file in the commit."""
-        return output("git", "show", f"{self.commit}:{path}", cwd=self.repository)
+        return command_output("git", "show", f"{self.commit}:{path}", cwd=self.repository)
 
     @property
     def graph(self) -> Graph:
         """The code of the commit."""
         paths = (f"{self.commit}:{package}" for package in code.PACKAGES)
-        trees = output("git", "rev-parse", *paths, cwd=self.repository)
+        trees = command_output("git", "rev-parse", *paths, cwd=self.repository)
         return _graph(self.repository, self.commit, trees)
 
     def provenance(self, asked: Asked, packages: dict[str, str]) -> Provenance:
@@ -220,7 +222,9 @@ class Revision:
         of_code = (training.optimizer, training.scheduler.name, training.loss)
         key = (asked.model.network_name, *of_code, asked.data.source, *packages.items())
         if key not in self._known:
-            made_by = model_provenance.provenance(self.graph, asked.model, asked.data.source, packages)
+            made_by = model_provenance.model_provenance(
+                self.graph, asked.model, asked.data.source, packages
+            )
             self._known[key] = made_by
         return self._known[key]
 
@@ -233,8 +237,10 @@ def _graph(repository: Path, commit: str, trees: str) -> Graph:
     if trees not in _graphs:
         with tempfile.TemporaryDirectory(prefix="code-") as folder:
             archive = Path(folder) / "code.tar"
-            output("git", "archive", f"--output={archive}", commit, *code.PACKAGES, cwd=repository)
+            command_output(
+                "git", "archive", f"--output={archive}", commit, *code.PACKAGES, cwd=repository
+            )
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
-            _graphs[trees] = code.scan(Path(folder))
+            _graphs[trees] = code.scan_code(Path(folder))
     return _graphs[trees]

@@ -11,21 +11,21 @@ SHOWN = 4
 """Changes that are named; of more, how many."""
 
 
-def summary(missing: Iterable[Row]) -> list[str]:
+def reasons_summary(missing: Iterable[Row]) -> list[str]:
     """Return a line for each reason, with how many rows have it and the first of them."""
     tables: dict[str, dict[str, collect.Result]] = {}
     rows = defaultdict(list)
     for row in missing:
         if row.study not in tables:
-            tables[row.study] = collect.load(row.study)
-        rows[why(row, tables[row.study].get(row.name))].append(row.name)
+            tables[row.study] = collect.load_study_tables(row.study)
+        rows[reasons_for(row, tables[row.study].get(row.name))].append(row.name)
     return [
         f"  {len(names)} ({names[0]}{', ...' if names[1:] else ''}): {reason}"
         for reason, names in rows.items()
     ]
 
 
-def why(row: Row, found: collect.Result | None) -> str:
+def reasons_for(row: Row, found: collect.Result | None) -> str:
     """Return why `row` is to be run, though `found` is in its table."""
     if not found:
         return "no result"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from experiments.commands import output
+from experiments.commands import command_output
 from experiments.plan import Row
 from imgclf.common.errors import UserError
 
@@ -82,13 +82,13 @@ class Outcome:
     """All that its commands printed."""
 
 
-def run(place: Place, row: Row, environment: Mapping[str, str] | None = None) -> Outcome:
+def run_row(place: Place, row: Row, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run a row and bring its experiment back. A failure is part of the outcome, not raised."""
     target = f"evaluate@{row.model}"
     return _in_clone(place.expanded(), row, row.name, target, environment or {}, bring_back=True)
 
 
-def prepare(place: Place, row: Row) -> Outcome:
+def prepare_clones(place: Place, row: Row) -> Outcome:
     """Put the data of a row and the weights it starts from where rows find them.
 
     So they do not all fetch them, and workers of a cluster need not reach where they are from.
@@ -179,7 +179,7 @@ def clone_of(place: Place, name: str) -> Iterator[_Clone]:
     shared = (place.folder / link.strip(".") for link in SHARED)
     for folder in (clones, locks, *shared, place.log(name).parent):
         folder.mkdir(parents=True, exist_ok=True)
-    sweep(place.folder)
+    sweep_clones(place.folder)
     clone = clones / name
     with (locks / name).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -188,8 +188,8 @@ def clone_of(place: Place, name: str) -> Iterator[_Clone]:
             place.log(name).write_text("")
             _unlock(place.git, place.reference(name))
             options = ("--quiet", "--no-tags", "--no-checkout")
-            output("git", "clone", *options, place.git, str(clone), cwd=place.folder)
-            output("git", "checkout", "--quiet", "--detach", place.commit, cwd=clone)
+            command_output("git", "clone", *options, place.git, str(clone), cwd=place.folder)
+            command_output("git", "checkout", "--quiet", "--detach", place.commit, cwd=clone)
             _configure(place, clone)
             # A row that was killed goes on from its last epoch: checkpoints are named after their
             # content, as records and downloads are.
@@ -200,7 +200,7 @@ def clone_of(place: Place, name: str) -> Iterator[_Clone]:
             shutil.rmtree(clone, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
+def sweep_clones(folder: Path) -> None:
     """Remove the clones in a place's folder that nobody uses any more."""
     for clone in (folder / "clones").glob("*"):
         lock = (folder / "locks" / clone.name).open("a")
@@ -212,7 +212,9 @@ def sweep(folder: Path) -> None:
 def _unlock(repository: str, reference: str) -> None:
     """Remove the lock of a git reference, left by a row that was killed as it came back."""
     if Path(repository).is_dir():
-        common = output("git", "rev-parse", "--git-common-dir", cwd=Path(repository)).strip()
+        common = command_output(
+            "git", "rev-parse", "--git-common-dir", cwd=Path(repository)
+        ).strip()
         (Path(repository) / common / f"{reference}.lock").unlink(missing_ok=True)
 
 

@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from experiments import collect, options, plan, reasons, row
 from experiments.collect import Result
-from experiments.commands import output
+from experiments.commands import command_output
 from experiments.engines import Engine, Resources
 from experiments.plan import Revision, Row
 from experiments.row import Outcome, Place
 from imgclf.common.errors import UserError, exit_code
-from imgclf.common.files import write
+from imgclf.common.files import write_file
 from imgclf.provenance.ledger import Ledger, read_ledger
 
 SHOWN = 10
@@ -41,39 +41,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="of a file in studies/")
     parser.add_argument("--all", action="store_true", help="every study that needs nothing special")
-    options.add(parser)
+    options.add_options(parser)
     args = parser.parse_args()
 
     names = args.names + (plan.ordinary() if args.all else [])
     if not names:
-        raise UserError(f"study: name one or more of {', '.join(plan.names())}")
-    more = options.parameters(args)
-    studies = {name: plan.load(name, more) for name in names}
+        raise UserError(f"study: name one or more of {', '.join(plan.all_study_names())}")
+    more = options.row_parameters(args)
+    studies = {name: plan.load_study(name, more) for name in names}
     repository = Path.cwd()
-    engine, resources = options.engine(args)
+    engine, resources = options.chosen_engine(args)
     refuse_changes(repository)
-    revision = Revision(repository, output("git", "rev-parse", "HEAD", cwd=repository).strip())
-    planned = [r for name, study in studies.items() for r in plan.rows(name, study, revision)]
-    here, there = options.places(args, repository, revision.commit)
-    with alone(here.folder):
+    revision = Revision(
+        repository, command_output("git", "rev-parse", "HEAD", cwd=repository).strip()
+    )
+    planned = [r for name, study in studies.items() for r in plan.study_rows(name, study, revision)]
+    here, there = options.chosen_places(args, repository, revision.commit)
+    with study_lock(here.folder):
         results = _known(here, there, planned)
         _save(planned, results)
         missing = [r for r in planned if r.name not in results]
         print(f"{len(results)} of {len(planned)} rows are done, {len(missing)} to run", flush=True)
-        print(*reasons.summary(missing), sep="\n", end="\n" * bool(missing), flush=True)
+        print(*reasons.reasons_summary(missing), sep="\n", end="\n" * bool(missing), flush=True)
         failed = []
         for outcome in _outcomes(here, there, missing, engine, resources) if missing else ():
-            write(here.log(outcome.row.name), outcome.log)
+            write_file(here.log(outcome.row.name), outcome.log)
             if outcome.error:
                 failed.append(outcome.row.name)
                 _report(here, outcome)
             else:
                 _keep(here, there, outcome, planned, results)
     if failed:
-        raise UserError(f"{len(failed)} of {len(planned)} rows failed: {shortened(failed)}")
+        raise UserError(f"{len(failed)} of {len(planned)} rows failed: {shorten_names(failed)}")
 
 
-def shortened(names: list[str]) -> str:
+def shorten_names(names: list[str]) -> str:
     """Return the first of many names, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
@@ -83,7 +85,7 @@ def refuse_changes(repository: Path) -> None:
     """Raise `UserError` if a clone would not have what is in the work tree."""
     made_here = (collect.FOLDER, collect.PROVENANCE, collect.LEDGER)
     tracked = ("--", ".", *(f":!{path}" for path in made_here))
-    status = output("git", "status", "--porcelain", *tracked, cwd=repository)
+    status = command_output("git", "status", "--porcelain", *tracked, cwd=repository)
     if lines := status.splitlines():
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
         raise UserError(
@@ -93,7 +95,7 @@ def refuse_changes(repository: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def study_lock(folder: Path) -> Iterator[None]:
     """Keep other calls out, and remove what a killed one left."""
     folder.mkdir(exist_ok=True)
     with (folder / "study.lock").open("a") as lock:
@@ -103,7 +105,7 @@ def alone(folder: Path) -> Iterator[None]:
             raise UserError(
                 "another study is running in this folder; wait for it, or stop it"
             ) from None
-        row.sweep(folder)
+        row.sweep_clones(folder)
         signal.signal(signal.SIGINT, _stop)
         yield
 
@@ -121,17 +123,17 @@ def _known(here: Place, there: Place, planned: Iterable[Row]) -> dict[str, Resul
     """
     _fetch(here, there, "*")
     repository = Path(here.git)
-    tracked = collect.load_all()
+    tracked = collect.load_all_tables()
     ledger = read_ledger(collect.LEDGER)
-    commits = collect.experiments(repository)
+    commits = collect.study_experiments(repository)
     results = {}
     for r in planned:
         same = [found for found in tracked.get(r.key, ()) if _stands(r, found, ledger)]
         own = [found for found in same if found.run["name"] == r.name]
         if same:
-            results[r.name] = collect.renamed((own or same)[0], r)
-        elif commit := collect.find(repository, r, commits.get(r.name, ())):
-            results[r.name] = collect.read(here, r, commit)
+            results[r.name] = collect.renamed_result((own or same)[0], r)
+        elif commit := collect.find_experiment(repository, r, commits.get(r.name, ())):
+            results[r.name] = collect.read_experiment(here, r, commit)
     return results
 
 
@@ -144,13 +146,15 @@ def _fetch(here: Place, there: Place, name: str) -> None:
     """Bring experiments from where rows leave them; that may be the user's repository itself."""
     reference = here.reference(name)
     options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-    output("git", "fetch", *options, there.git, f"+{reference}:{reference}", cwd=Path(here.git))
+    command_output(
+        "git", "fetch", *options, there.git, f"+{reference}:{reference}", cwd=Path(here.git)
+    )
 
 
 def _save(planned: Iterable[Row], results: dict[str, Result]) -> None:
     rows = [*planned]
     for study in {r.study for r in rows if r.name in results}:
-        collect.save(study, [r for r in rows if r.study == study], results)
+        collect.save_study_tables(study, [r for r in rows if r.study == study], results)
 
 
 def _report(here: Place, outcome: Outcome) -> None:
@@ -165,8 +169,8 @@ def _keep(
     """Add the result of a row that is done, and save the tables of its study."""
     r = outcome.row
     _fetch(here, there, r.name)
-    commit = output("git", "rev-parse", here.reference(r.name), cwd=Path(here.git)).strip()
-    results[r.name] = collect.read(here, r, commit)
+    commit = command_output("git", "rev-parse", here.reference(r.name), cwd=Path(here.git)).strip()
+    results[r.name] = collect.read_experiment(here, r, commit)
     _save([other for other in planned if other.study == r.study], results)
     tqdm.write(f"{r.name}: {outcome.seconds:.0f} s", file=sys.stdout)
     sys.stdout.flush()
@@ -194,7 +198,7 @@ def _outcomes(
         failed = {}
         if here.remote or min(resources.jobs, len(missing)) > 1:
             for needs, r in {_needs(here, r): r for r in missing}.items():
-                outcome = row.prepare(here, r)
+                outcome = row.prepare_clones(here, r)
                 if outcome.error:
                     failed[needs] = outcome
         for r in missing:

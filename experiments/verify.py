@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments.commands import output
+from experiments.commands import command_output
 from imgclf.common.errors import UserError, exit_code
 from imgclf.settings import strict
 
@@ -26,11 +26,11 @@ def main() -> None:
     stages = [f"train@{model}", f"evaluate@{model}"]
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         clone = Path(folder)
-        output("git", "clone", "--quiet", ".", folder, cwd=Path())
-        cache = output("dvc", "cache", "dir", cwd=Path()).strip()
-        output("dvc", "cache", "dir", "--local", cache, cwd=clone)
+        command_output("git", "clone", "--quiet", ".", folder, cwd=Path())
+        cache = command_output("dvc", "cache", "dir", cwd=Path()).strip()
+        command_output("dvc", "cache", "dir", "--local", cache, cwd=clone)
         landed = _hashes(clone, stages)
-        output("dvc", "checkout", "--quiet", "--force", *_inputs(clone, model), cwd=clone)
+        command_output("dvc", "checkout", "--quiet", "--force", *_inputs(clone, model), cwd=clone)
         command = ["dvc", "repro", "--force", "--single-item", *stages]
         if subprocess.run(command, cwd=clone, check=False).returncode:  # noqa: S603 - written above
             raise UserError(f"{model}: could not be trained again")
@@ -45,18 +45,18 @@ def main() -> None:
 
 
 def _hashes(folder: Path, stages: list[str]) -> dict[str, str]:
-    lock = strict.parse((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    lock = strict.parse_yaml((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     for stage in stages:
         if stage not in lock:
             trained = [name.partition("@")[2] for name in lock if name.startswith("train@")]
-            raise strict.unknown("model", stage.partition("@")[2], trained)
+            raise strict.unknown_name("model", stage.partition("@")[2], trained)
     outs = [out for stage in stages for out in lock[stage]["outs"]]
     return {out["path"]: out["md5"] for out in outs if not out["path"].startswith("metrics/runs/")}
 
 
 def _inputs(folder: Path, model: str) -> list[str]:
     """Return the stages before training, whose outputs the clone takes from the cache."""
-    params = strict.parse((folder / "params.yaml").read_text(encoding="utf-8"))
+    params = strict.parse_yaml((folder / "params.yaml").read_text(encoding="utf-8"))
     dataset = params["zoo"][model]["dataset"]
     return [f"normalise@{dataset}", "weights", "assign"]
 

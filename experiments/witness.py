@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from imgclf.common.errors import exit_code
-from imgclf.common.files import read_json, sha256, write, write_json
+from imgclf.common.files import read_json, sha256, write_file, write_json
 from imgclf.inference import cards, devices, weights
 from imgclf.training import history, start
 from imgclf.training.processes import Processes
@@ -62,7 +62,7 @@ def _evaluated(name: str, training: Training) -> dict[str, Any]:
     kept = weights.to_bytes(training.network.state_dict(), training.scaling)
     with tempfile.TemporaryDirectory(prefix="witness-") as folder:
         scratch = Path(folder)
-        write(scratch / "weights", kept)
+        write_file(scratch / "weights", kept)
         write_json(scratch / "training", history.summary(run.epochs, run.best))
         options = {"card": ASSIGNED / f"{name}.json", "data": DATA} | {
             key: scratch / key

@@ -14,15 +14,16 @@ from tqdm import tqdm
 
 from experiments import row
 from experiments.collect import Result
-from experiments.commands import output
+from experiments.commands import command_output
 from experiments.plan import Row
 from experiments.row import Place
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, write_json
-from imgclf.settings.strict import STRICT
 from imgclf.provenance import environment
-from imgclf.provenance.code import digest
-from imgclf.settings import strict, model_settings as models
+from imgclf.provenance.code import digest_of
+from imgclf.settings import model_settings as models
+from imgclf.settings import strict
+from imgclf.settings.strict import STRICT
 
 SCRIPT = "experiments/witness.py"
 CHUNK = 4
@@ -59,7 +60,7 @@ class Seen:
     predictions: str = ""
 
 
-def ask(
+def ask_witnesses(
     place: Place, commit: str, cases: Iterable[Case], code: Callable[[Case], str], jobs: int
 ) -> dict[str, Seen]:
     """Return what the code of `commit` gives, by the key of each case.
@@ -71,7 +72,7 @@ def ask(
     for case in cases:
         path = _kept(place, code(case), case)
         if path.is_file():
-            found[case.row.key] = strict.read(Seen, read_json(path), str(path))
+            found[case.row.key] = strict.read_settings(Seen, read_json(path), str(path))
         else:
             waiting[case.row.data_key].append(case)
     total = sum(map(len, waiting.values()))
@@ -85,8 +86,8 @@ def ask(
 
 
 def _kept(place: Place, code: str, case: Case) -> Path:
-    machine = environment.machine()["processor"]
-    name = digest([code, case.row.key, case.whole, machine])
+    machine = environment.machine_record()["processor"]
+    name = digest_of([code, case.row.key, case.whole, machine])
     return place.folder / "witness" / f"{name}.json"
 
 
@@ -111,7 +112,10 @@ def _seen(place: Place, cases: Sequence[Case], jobs: int) -> Iterable[tuple[Case
             for line in lines:
                 case = named[line.pop("model")]
                 line["metrics"] = {key: str(v) for key, v in line.get("metrics", {}).items()}
-                yield case, strict.read(Seen, line | {"data": digest(card["sha256"])}, SCRIPT)
+                yield (
+                    case,
+                    strict.read_settings(Seen, line | {"data": digest_of(card["sha256"])}, SCRIPT),
+                )
 
 
 def _lines(clone: Any, words: list[str]) -> list[dict[str, Any]]:
@@ -131,8 +135,8 @@ def _params(named: dict[str, Case]) -> dict[str, Any]:
     first = next(iter(named.values())).row
     zoo = {}
     for name, case in named.items():
-        asked = models.of_settings(name, case.row.settings)
-        chosen = strict.chosen(asked.network) | strict.chosen(asked.training)
+        asked = models.model_of_values(name, case.row.settings)
+        chosen = strict.non_defaults(asked.network) | strict.non_defaults(asked.training)
         zoo[name] = {"dataset": first.dataset, "network": asked.network_name} | chosen
     return {
         "datasets": [first.dataset],
@@ -146,6 +150,6 @@ def _params(named: dict[str, Case]) -> dict[str, Any]:
 def has_witness(repository: Path, commit: str) -> bool:
     """Return whether a commit is here and has a witness."""
     try:
-        return bool(output("git", "ls-tree", "--name-only", commit, SCRIPT, cwd=repository))
+        return bool(command_output("git", "ls-tree", "--name-only", commit, SCRIPT, cwd=repository))
     except UserError:
         return False

@@ -17,7 +17,7 @@ from imgclf.inference import cards, initial
 from imgclf.inference.cards import Card
 from imgclf.inference.model_fits import check_model_fits
 from imgclf.provenance import code
-from imgclf.settings import strict, params
+from imgclf.settings import params, strict
 
 
 def main() -> None:
@@ -27,14 +27,14 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    chosen = params.parse(args.params.read_text(encoding="utf-8"))
+    chosen = params.parse_params(args.params.read_text(encoding="utf-8"))
     graph = code.read_graph(args.wanted / "code.json")
     packages = read_json(args.wanted / "packages.json")
     with new_folder(args.output) as folder:
         for name in chosen.models:
             model = chosen.zoo[name]
             data = read_json(args.cards / f"{model.dataset}.json")
-            check_model_fits(model, strict.read(Card, data, f"{model.dataset}.json"))
+            check_model_fits(model, strict.read_settings(Card, data, f"{model.dataset}.json"))
             start = cards.start(args.weights, initial.name(model))
             card = cards.assign(model, chosen.launcher, data, start, graph, packages)
             write_json(folder / f"{name}.json", card)

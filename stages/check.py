@@ -12,10 +12,10 @@ from pathlib import Path
 
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, write_json
+from imgclf.datasets import sources
 from imgclf.inference import initial
 from imgclf.provenance import code, environment, model_provenance
 from imgclf.settings import data_settings, params
-from imgclf.datasets import sources
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,25 +27,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    chosen = params.parse(args.params.read_text(encoding="utf-8"))
-    sources.check(chosen.data, chosen.datasets)
-    graph, packages = code.scan(ROOT), environment.packages()
+    chosen = params.parse_params(args.params.read_text(encoding="utf-8"))
+    sources.check_sources(chosen.data, chosen.datasets)
+    graph, packages = code.scan_code(ROOT), environment.package_versions()
     models = [chosen.zoo[name] for name in chosen.models]
     with new_folder(args.output) as folder:
         for name in chosen.datasets:
             data = chosen.data[name]
             arrays = {
-                "settings": data_settings.of_arrays(data),
+                "settings": data_settings.array_settings(data),
                 "code": model_provenance.data_code(graph, data.source),
                 "packages": packages,
             }
-            write_json(folder / "fetch" / f"{name}.json", data_settings.of_files(data))
+            write_json(folder / "fetch" / f"{name}.json", data_settings.file_settings(data))
             write_json(folder / "normalise" / f"{name}.json", arrays)
         write_json(folder / "weights.json", initial.wanted(models))
         write_json(folder / "packages.json", packages)
         write_json(folder / "code.json", code.json_graph(graph))
         for stage in ("plot", "report"):
-            used = code.closure(graph, [f"stages/{stage}.py"], {})
+            used = code.code_closure(graph, [f"stages/{stage}.py"], {})
             write_json(folder / "code" / f"{stage}.json", used)
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from imgclf.common.errors import exit_code
-from imgclf.common.files import read_json, write, write_json
+from imgclf.common.files import read_json, write_file, write_json
+from imgclf.evaluation import metrics
 from imgclf.inference import batches, cards, devices, forward, weights
 from imgclf.inference.losses import LOSSES
 from imgclf.inference.model_fits import scaling_of
 from imgclf.training import records
-from imgclf.evaluation import metrics
 
 MISTAKES = 16
 """How many of the most confident mistakes are kept for the gallery."""
@@ -49,7 +49,7 @@ def main() -> None:
     logits, loss = forward.finite_logits(network, test, LOSSES[settings.loss], str(args.weights))
     probabilities = logits.softmax(dim=1).cpu().numpy()
     predictions = probabilities.argmax(axis=1)
-    figures = metrics.evaluate(probabilities, labels)
+    figures = metrics.evaluate_metrics(probabilities, labels)
     num_parameters = sum(tensor.numel() for tensor in network.parameters())
     best_epoch = read_json(args.training)["best_epoch"]
     rounded = {name: round(value, 6) for name, value in {"loss": loss, **figures}.items()}
@@ -57,12 +57,12 @@ def main() -> None:
 
     names = np.array(card.classes)
     confusion = metrics.confusion_matrix(labels, predictions, len(names))
-    table = metrics.per_class(confusion)
+    table = metrics.class_metrics(confusion)
     table.insert(0, "class", names)
-    write(args.classes, table.to_csv(index=False, float_format="%.6g"))
+    write_file(args.classes, table.to_csv(index=False, float_format="%.6g"))
     confidence = probabilities.max(axis=1)
     rows = {"actual": names[labels], "predicted": names[predictions], "confidence": confidence}
-    write(args.predictions, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+    write_file(args.predictions, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
 
     wrong = np.flatnonzero(predictions != labels)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]

@@ -30,15 +30,15 @@ def main() -> None:
     args = parser.parse_args()
 
     wanted = read_json(args.wanted)
-    chosen = data_settings.read(args.dataset, wanted["settings"])
+    chosen = data_settings.read_data_settings(args.dataset, wanted["settings"])
     dataset = DATASETS[chosen.source]
     check_loaded(ROOT, wanted["code"])
     classes, train, test = dataset.read(args.raw, chosen)
     for part, images_and_labels in (("train", train), ("test", test)):
-        labelled.check(f"{args.dataset}, {part}", images_and_labels, len(classes))
+        labelled.check_labelled(f"{args.dataset}, {part}", images_and_labels, len(classes))
 
     images, labels = train
-    kept, held_out = labelled.split(labels, chosen.validation_images, chosen.split_seed)
+    kept, held_out = labelled.split_validation(labels, chosen.validation_images, chosen.split_seed)
     parts = {
         "train": (images, labels, kept),
         "validation": (images, labels, held_out),
@@ -47,8 +47,8 @@ def main() -> None:
     mean, std = labelled.pixel_statistics(images, kept)
     with new_folder(args.output) as folder:
         for part, (part_images, part_labels, indices) in parts.items():
-            labelled.save(folder / f"{part}_images.npy", part_images, indices)
-            labelled.save(folder / f"{part}_labels.npy", part_labels, indices)
+            labelled.save_array(folder / f"{part}_images.npy", part_images, indices)
+            labelled.save_array(folder / f"{part}_labels.npy", part_labels, indices)
         hashes = {path.name: sha256(path) for path in sorted(folder.glob("*.npy"))}
     card = {
         "dataset": args.dataset,

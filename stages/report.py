@@ -8,21 +8,21 @@ import sys
 from pathlib import Path
 
 from imgclf.common.errors import exit_code
-from imgclf.common.files import new_folder, read_json, write
+from imgclf.common.files import new_folder, read_json, write_file
 from imgclf.evaluation.claims import Claim, evidence
-from imgclf.report.figures import FIGURES
-from imgclf.report.method_page import METHOD
-from imgclf.settings.params import Params
 from imgclf.provenance.code import read_graph
 from imgclf.provenance.ledger import read_ledger
 from imgclf.provenance.today import Today
+from imgclf.report import audit_page, model_pages, results_page, study_pages
+from imgclf.report.figures import FIGURES
+from imgclf.report.method_page import METHOD
 from imgclf.report.model_pages import ModelReport
 from imgclf.report.results_page import Source
 from imgclf.report.study_pages import TO_ROOT, Reason
+from imgclf.results import published_results, study_results, tables
 from imgclf.results.study_results import StudyResults
 from imgclf.settings import model_settings, params
-from imgclf.report import audit_page, model_pages, results_page, study_pages
-from imgclf.results import tables, published_results, study_results
+from imgclf.settings.params import Params
 
 
 def main() -> None:
@@ -34,12 +34,15 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    chosen = params.parse(args.params.read_text(encoding="utf-8"))
+    chosen = params.parse_params(args.params.read_text(encoding="utf-8"))
     # The folder is written as a whole by the stage before: nothing in it is old.
     pictures = {path.stem: f"{TO_ROOT}{args.figures}/{path.name}" for path in _pngs(args.figures)}
     reports = [_model(name, chosen, pictures, args) for name in chosen.models]
-    studies = study_results.load_all(args.studies, args.tables, args.published)
-    theirs = {path.stem: published_results.load(args.published, path.stem) for path in _datasets(args)}
+    studies = study_results.load_all_study_results(args.studies, args.tables, args.published)
+    theirs = {
+        path.stem: published_results.load_published(args.published, path.stem)
+        for path in _datasets(args)
+    }
     today = Today(
         graph=read_graph(args.wanted / "code.json"),
         packages=read_json(args.wanted / "packages.json"),
@@ -47,36 +50,40 @@ def main() -> None:
         ledger=read_ledger(args.metrics / "carried.csv"),
         made_by=args.metrics / "provenance",
     )
-    claims = published_results.entries(args.published, "claims", Claim)
-    reasons = published_results.entries(args.published, "reasons", Reason)
-    sources = published_results.entries(args.published, "sources", Source)
+    claims = published_results.load_published_entries(args.published, "claims", Claim)
+    reasons = published_results.load_published_entries(args.published, "reasons", Reason)
+    sources = published_results.load_published_entries(args.published, "sources", Source)
     known = evidence(studies, theirs)
 
     pages = {each.page: model_pages.model_page(each, TO_ROOT) for each in reports}
-    pages |= study_pages.pages(studies, reasons, pictures, today)
+    pages |= study_pages.study_pages(studies, reasons, pictures, today)
     pages |= _networks(studies, pictures)
     more = {"results/environment.md": results_page.environment_page(reports, sources)}
     more["results/method.md"] = METHOD
     if claims:
         more["results/statements.md"] = results_page.statements_page(claims, known)
     for dataset in _shown(reports, studies):
-        if text := audit_page.page(dataset, theirs.get(dataset, {})):
+        if text := audit_page.audit_page(dataset, theirs.get(dataset, {})):
             more[f"results/published/{dataset}.md"] = text
     with new_folder(args.pages) as folder:
         for path, text in (pages | more).items():
-            write(folder / Path(path).relative_to("results"), text)
+            write_file(folder / Path(path).relative_to("results"), text)
     titles = {path: text.partition("\n")[0].removeprefix("# ") for path, text in more.items()}
-    page = results_page.page(reports, studies, claims, known, sources, reasons, titles, today)
-    write(args.output, page)
+    page = results_page.results_page(
+        reports, studies, claims, known, sources, reasons, titles, today
+    )
+    write_file(args.output, page)
 
 
 def _model(
     name: str, chosen: Params, pictures: dict[str, str], args: argparse.Namespace
 ) -> ModelReport:
-    known = model_settings.describe(chosen.zoo[name])
-    remark = model_pages.data_remark(published_results.remark(args.published, known["dataset"]))
-    classes = tables.read(args.classes / f"{name}.csv")
-    predictions = tables.read(args.predictions / f"{name}.csv")
+    known = model_settings.model_values(chosen.zoo[name])
+    remark = model_pages.data_remark(
+        published_results.published_remark(args.published, known["dataset"])
+    )
+    classes = tables.read_table(args.classes / f"{name}.csv")
+    predictions = tables.read_table(args.predictions / f"{name}.csv")
     images = chosen.data[known["dataset"]].validation_images
     return ModelReport(
         name=name,
@@ -86,11 +93,11 @@ def _model(
         settings=known | {"validation_images": images},
         training=read_json(args.training / f"{name}.json"),
         metrics=read_json(args.metrics / f"{name}.json"),
-        history=tables.read(args.history / f"{name}.csv"),
+        history=tables.read_table(args.history / f"{name}.csv"),
         classes=classes,
-        confusion=tables.confusion(predictions, list(classes["class"])),
+        confusion=tables.confusion_table(predictions, list(classes["class"])),
         correct=(predictions["actual"] == predictions["predicted"]).to_numpy(),
-        published_results=published_results.load(args.published, known["dataset"]).get(name),
+        published=published_results.load_published(args.published, known["dataset"]).get(name),
         run=read_json(args.runs / f"{name}.json"),
         pictures={k: pictures[f"{name}_{k}"] for k in FIGURES if f"{name}_{k}" in pictures},
     )

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from imgclf.common.errors import exit_code
-from imgclf.common.files import write, write_json
+from imgclf.common.files import write_file, write_json
 from imgclf.inference import cards, devices, weights
 from imgclf.provenance import environment
 from imgclf.training import checkpoints, history, precision, processes, records, start
@@ -36,7 +36,7 @@ def main() -> None:
     training = start.begin(card, args.data, args.initial, device, group, features)
     run, name = training.run, card.model.name
 
-    where = {"device": device.type, "processes": group.count} | environment.machine()
+    where = {"device": device.type, "processes": group.count} | environment.machine_record()
     where["precision"] = precision.used(device, settings.precision)
     folder = args.checkpoints / checkpoints.key(where, args.card)
     checkpoints.sweep(args.checkpoints)
@@ -51,13 +51,13 @@ def main() -> None:
     with Progress(name, settings.epochs, run.trainer.steps_per_epoch, len(run.epochs)) as bar:
         while not run.finished:
             bar.after_epoch(run.advance(bar.after_step), run.seconds)
-            write(args.history, history.csv(run.epochs))
+            write_file(args.history, history.csv(run.epochs))
             checkpoints.save(folder, len(run.epochs), run.state_dict())
 
-    write(args.history, history.csv(run.epochs))
+    write_file(args.history, history.csv(run.epochs))
     weights.load_into(training.trained, run.kept, name)
     state = training.network.state_dict()
-    write(args.weights, weights.to_bytes(state, training.scaling))
+    write_file(args.weights, weights.to_bytes(state, training.scaling))
     write_json(args.metrics, history.summary(run.epochs, run.best))
     spent = {"seconds": round(run.seconds, 1), "cpu_seconds": round(run.cpu_seconds, 1)}
     record = spent | where | card.packages

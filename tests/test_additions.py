@@ -59,7 +59,7 @@ def worst_confidence(probabilities: Floats, labels: Ints) -> float:
 
 """
 PICTURE = """
-def wrong(results: Results) -> Figure:
+def wrong(results: ModelResults) -> Figure:
     figure = Figure()
     axes = figure.subplots()
     for image in results.mistakes["images"][:1]:
@@ -68,10 +68,14 @@ def wrong(results: Results) -> Figure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:"""
+class ModelFigure:"""
 TESTS = (
-    *("tests/imgclf/test_scores.py", "tests/imgclf/test_figures.py", "tests/test_readme.py"),
-    *("tests/imgclf/test_report.py", "tests/imgclf/test_study_report.py"),
+    *(
+        "tests/imgclf/evaluation/test_metrics.py",
+        "tests/imgclf/report/test_figures.py",
+        "tests/test_readme.py",
+    ),
+    *("tests/imgclf/report/test_model_pages.py", "tests/imgclf/report/test_study_pages.py"),
     *("tests/imgclf/inference/test_losses.py", "tests/imgclf/training/test_optimizers.py"),
 )
 
@@ -105,13 +109,13 @@ def add_entry(path: Path, registry: str, entry: str) -> None:
 
 
 def test_a_metric_and_a_picture_are_in_the_report_and_train_nothing(project: Path) -> None:
-    scores, figures = project / "imgclf/scores.py", project / "imgclf/figures.py"
+    scores, figures = project / "imgclf/evaluation/metrics.py", project / "imgclf/report/figures.py"
     insert(scores, "METRICS = (\n", METRIC + "METRICS = (\n")
     entry = 'Metric(name="worst", compute=worst_confidence, label="worst case", format="{:.1%}")'
     add_entry(scores, "METRICS", entry)
-    marker = "\n@dataclass(frozen=True, kw_only=True, slots=True)\nclass Picture:"
+    marker = "\n@dataclass(frozen=True, kw_only=True, slots=True)\nclass ModelFigure:"
     insert(figures, marker, PICTURE)
-    add_entry(figures, "FIGURES", '"wrong": Picture(draw=wrong, needs=("mistakes",))')
+    add_entry(figures, "FIGURES", '"wrong": ModelFigure(draw=wrong, needs=("mistakes",))')
 
     printed = run(project, "dvc", "repro").stdout
     assert "Stage 'train@fc' didn't change, skipping" in printed

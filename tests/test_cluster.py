@@ -75,7 +75,9 @@ def test_a_study_on_a_cluster_is_that_of_one_machine(
         place = Place(git="/none", commit="0" * 40, folder=WORKERS, cache=WORKERS / "cache")
         resources = Resources(jobs=1, address=address, gpus=1)
         with chdir(project), ENGINES[backend](resources) as call:
-            rows = plan.rows("small", plan.load("small"), plan.Revision(project, "HEAD"))
+            rows = plan.study_rows(
+                "small", plan.load_study("small"), plan.Revision(project, "HEAD")
+            )
             outcomes = [call(place, dataclasses.replace(r, name=f"{r.name}-gpu")) for r in rows]
         assert all("repository '/none' does not exist" in outcome.error for outcome in outcomes)
         assert logs(tmp_path) == {"one": 1, "two": 3}

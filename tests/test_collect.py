@@ -44,11 +44,11 @@ def result(name: str, made_by: str) -> Result:
 def save(*made_by: str, rows: list[Row] | None = None) -> None:
     """Save results made by these, one a row; an empty one is no result."""
     results = {name: result(name, each) for name, each in zip(NAMES, made_by, strict=False) if each}
-    collect.save("s", rows or [row(name) for name in NAMES], results)
+    collect.save_study_tables("s", rows or [row(name) for name in NAMES], results)
 
 
 def origins() -> dict[str, str]:
-    return {name: found.run["provenance"] for name, found in collect.load("s").items()}
+    return {name: found.run["provenance"] for name, found in collect.load_study_tables("s").items()}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_a_row_that_is_not_run_again_yet_stays() -> None:
     save("old", "old", "old")
     save("", "new")
     assert origins() == dict(zip(NAMES, ["old", "new", "old"], strict=True))
-    assert [line["of"] for line in collect.load("s")[NAMES[0]].history] == ["old"]
+    assert [line["of"] for line in collect.load_study_tables("s")[NAMES[0]].history] == ["old"]
 
 
 def test_but_not_with_other_settings_or_when_it_is_no_longer_a_row() -> None:
@@ -75,7 +75,7 @@ def test_a_kill_between_two_tables_never_mixes_two_results(
     written: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save("old", "old")
-    write, count = files.write, 0
+    write, count = files.write_file, 0
 
     def write_or_die(path: Path, text: str) -> None:
         nonlocal count
@@ -92,7 +92,7 @@ def test_a_kill_between_two_tables_never_mixes_two_results(
             assert written < len(collect.PARTS)
 
     # What is taken for the new result is all of it. An old one is looked for again.
-    for found in collect.load("s").values():
+    for found in collect.load_study_tables("s").values():
         if found.run["provenance"] == "new":
             tables = (found.history, found.classes, found.confusion, found.correct)
             assert [line["of"] for table in tables for line in table] == ["new"] * 4
@@ -103,5 +103,5 @@ def test_a_kill_between_two_tables_never_mixes_two_results(
 def test_a_table_without_rows_is_no_file(folder: Path) -> None:
     save("old")
     none = Result(run=result(NAMES[0], "new").run, history=[], classes=[], confusion=[], correct=[])
-    collect.save("s", [row(NAMES[0])], {NAMES[0]: none})
+    collect.save_study_tables("s", [row(NAMES[0])], {NAMES[0]: none})
     assert [path.name for path in (folder / collect.FOLDER).iterdir()] == ["s.csv"]

@@ -8,7 +8,7 @@ from imgclf.provenance import code
 from tests.project import ROOT, run
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-GRAPH = code.scan(ROOT)
+GRAPH = code.scan_code(ROOT)
 ON_CODE = {
     "check": list(code.PACKAGES),
     "normalise": ["data/wanted/normalise/${item.dataset}.json"],
@@ -52,7 +52,7 @@ def test_every_module_that_is_loaded_is_in_the_closure(stage: str) -> None:
     ours = {path for path in ours if path.startswith(tuple(f"{p}/" for p in code.PACKAGES))}
     assert f"stages/{stage}.py" in ours
     doing = {path for path in ours if GRAPH[path].hash}
-    assert doing <= code.closure(GRAPH, [f"stages/{stage}.py"], {}).keys()
+    assert doing <= code.code_closure(GRAPH, [f"stages/{stage}.py"], {}).keys()
 
 
 @pytest.mark.parametrize("stage", STAGES)

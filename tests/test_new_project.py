@@ -9,7 +9,7 @@ from experiments import new_project
 from tests.project import ROOT, commit, edit_params, run
 
 TESTS = (
-    *("tests/test_readme.py", "tests/imgclf/common", "tests/imgclf/test_report.py"),
+    *("tests/test_readme.py", "tests/imgclf/common", "tests/imgclf/report/test_model_pages.py"),
     "tests/bench/test_sections.py",
 )
 """A quick part, which reads params.yaml, dvc.yaml or README.md where anything does."""

@@ -26,8 +26,8 @@ from ruamel.yaml import YAML
 
 from experiments import collect, engines, options, plan, row
 from imgclf.common.errors import UserError
-from tests.project import ROOT, commit, copy_project, run, start_repository, use_digits
 from imgclf.results import study_results
+from tests.project import ROOT, commit, copy_project, run, start_repository, use_digits
 
 TINY: dict[str, Any] = {
     "title": "of the tests",
@@ -84,7 +84,7 @@ def rows_of(folder: Path, study: object) -> list[plan.Row]:
         with (folder / "studies/case.yaml").open("w") as file:
             YAML().dump(study, file)
         try:
-            return plan.rows("case", plan.load("case"), plan.Revision(folder, "HEAD"))
+            return plan.study_rows("case", plan.load_study("case"), plan.Revision(folder, "HEAD"))
         finally:
             (folder / "studies/case.yaml").unlink()
 
@@ -218,7 +218,7 @@ def test_a_study_that_needs_a_gpu_is_run_by_name_alone(tmp_path: Path) -> None:
     for name, more in (("easy", ""), ("hard", "needs: gpu\n")):
         (tmp_path / f"studies/{name}.yaml").write_text(f"title: t\nmodel: fc\n{more}")
     with chdir(tmp_path):
-        assert plan.names() == ["easy", "hard"]
+        assert plan.all_study_names() == ["easy", "hard"]
         assert plan.ordinary() == ["easy"]
 
 
@@ -278,7 +278,7 @@ def test_all_rows_are_experiments_and_in_the_tables(studied: Path) -> None:
         assert correct["name"] == one["name"]
         assert bits.sum() / 360 == pytest.approx(float(one["accuracy"]), abs=1e-6)
     with chdir(studied):
-        planned = plan.rows("tiny", plan.load("tiny"), plan.Revision(studied, "HEAD"))
+        planned = plan.study_rows("tiny", plan.load_study("tiny"), plan.Revision(studied, "HEAD"))
     assert [(r.provenance.digest, r.key) for r in planned] == [
         (row["provenance"], row["key"]) for row in runs
     ]
@@ -314,7 +314,7 @@ def test_predictions_that_are_gone_are_left_out_of_the_tables(studied: Path) -> 
         assert {row["correct"] for row in table(studied, "tiny_correct")} == {""}
         assert table(studied, "tiny_classes") == before[2]
         where = [studied / name for name in ("studies", "metrics/studies", "published")]
-        assert not study_results.load("tiny", *where).confusion.size
+        assert not study_results.load_study_results("tiny", *where).confusion.size
     finally:
         for path, content in contents.items():
             path.write_bytes(content)
@@ -327,7 +327,7 @@ def test_predictions_that_are_gone_are_left_out_of_the_tables(studied: Path) -> 
 def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> None:
     # From here the rows of `tiny` are known from its tables, as experiments of another commit. What
     # has landed is another run, whose card is not in the cache: as in a fresh clone.
-    (other,) = collect.experiments(studied)["tiny-0.01-s0"]
+    (other,) = collect.study_experiments(studied)["tiny-0.01-s0"]
     landed = run(studied, "git", "show", f"{other}:dvc.lock").stdout
     (studied / "dvc.lock").write_text(landed)
     (card,) = YAML(typ="safe").load(landed)["stages"]["assign"]["outs"]
@@ -362,7 +362,7 @@ def test_another_seed_runs_and_a_row_that_fails_is_reported(studied: Path) -> No
 def test_a_row_can_be_sent_to_another_process_or_machine(project: Path) -> None:
     place = row.Place(git="/r", commit="0" * 40, folder=Path("/f"), cache=Path("/c"))
     (planned,) = rows_of(project, {"title": "t", "model": "fc"})
-    sent = (row.run, place, planned)
+    sent = (row.run_row, place, planned)
     assert pickle.loads(pickle.dumps(sent)) == sent  # noqa: S301 - made here
 
 
@@ -384,7 +384,7 @@ def test_rows_at_the_same_time_have_different_gpus(
     planned = rows_of(project, {"title": "t", "model": "fc", "seeds": [1, 2, 3, 4]})
     planned = [dataclasses.replace(r, model="m", changes={"seed": r.seed}) for r in planned]
     held = threading.Event()
-    run_row = row.run
+    run_row = row.run_row
 
     def hold_the_first(place: row.Place, r: plan.Row, environment: dict[str, str]) -> row.Outcome:
         if r.seed == 1:
@@ -393,7 +393,7 @@ def test_rows_at_the_same_time_have_different_gpus(
 
     monkeypatch.setattr(row, "run", hold_the_first)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    with engines.local(engines.Resources(jobs=2)) as call, ThreadPoolExecutor() as threads:
+    with engines.local_engine(engines.Resources(jobs=2)) as call, ThreadPoolExecutor() as threads:
         try:
             first = threads.submit(call, place, planned[0])
             while not first.running():
@@ -417,9 +417,9 @@ def test_a_driver_without_a_gpu_is_no_gpu(tmp_path: Path, monkeypatch: pytest.Mo
     query.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert engines.gpus() == []
+    assert engines.visible_gpus() == []
     query.write_text("#!/bin/sh\necho GPU-1; echo GPU-2\n")
-    assert engines.gpus() == ["GPU-1", "GPU-2"]
+    assert engines.visible_gpus() == ["GPU-1", "GPU-2"]
 
 
 REMOTES = [

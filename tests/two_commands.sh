@@ -15,7 +15,7 @@ for who in AUTHOR COMMITTER; do
   export "GIT_${who}_NAME=Test" "GIT_${who}_EMAIL=test@example.org"
 done
 # Quick ones that read README.md, params.yaml or results where any do.
-tests="tests/test_readme.py tests/imgclf/test_report.py tests/bench/test_sections.py"
+tests="tests/test_readme.py tests/imgclf/report/test_model_pages.py tests/bench/test_sections.py"
 
 say() { printf '\n== %s\n' "$*"; }
 

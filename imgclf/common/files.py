@@ -29,12 +29,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def expanded(path: str) -> Path:
+def expand_path(path: str) -> Path:
     """Return the path with `~` replaced; as it is if there is no such user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - the method would raise RuntimeError
 
 
-def write(path: Path, content: bytes | str) -> None:
+def write_file(path: Path, content: bytes | str) -> None:
     """Write a file in one step: to a temporary one, flushed to the disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
@@ -51,7 +51,7 @@ def write(path: Path, content: bytes | str) -> None:
 
 def write_json(path: Path, values: Any) -> None:
     """Write `values` as indented JSON, in one step; raise `ValueError` for NaN and infinity."""
-    write(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_file(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from imgclf.common.errors import UserError
 from imgclf.datasets.dataset import Dataset
-from imgclf.datasets.labelled import Labelled
 from imgclf.datasets.download import Mirror
+from imgclf.datasets.labelled import Labelled
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"
@@ -24,7 +24,7 @@ RECORD = 1 + 3 * 32 * 32
 """Bytes of one image: its label, then the red, the green and the blue plane, row by row."""
 
 
-def read(folder: Path) -> tuple[Labelled, Labelled]:
+def read_cifar10(folder: Path) -> tuple[Labelled, Labelled]:
     """Return the training and the test part: images (N, 3, 32, 32) and labels (N,), uint8.
 
     Reads the archive in `folder`; nothing is unpacked. Raises `UserError` if it is damaged, has a
@@ -87,5 +87,5 @@ DATASET = Dataset(
         Mirror("https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10"),
         Mirror("https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets"),
     ),
-    parts=read,
+    parts=read_cifar10,
 )

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from imgclf.settings.data_settings import DataSettings
 from imgclf.common.errors import UserError
+from imgclf.datasets.download import Mirror, Source, fetch_files
 from imgclf.datasets.labelled import Labelled
-from imgclf.datasets.download import Mirror, Source, fetch
+from imgclf.settings.data_settings import DataSettings
 
 
 class Contents(NamedTuple):
@@ -42,7 +42,7 @@ class Dataset:
         """
         sources = [*([Mirror(mirror)] if mirror else []), *self.sources]
         try:
-            return fetch(self.files, sources, folder, gzipped=self.gzipped, store=store)
+            return fetch_files(self.files, sources, folder, gzipped=self.gzipped, store=store)
         except UserError as error:
             raise UserError(
                 f"{error}. Put the files into a folder and set the data set's `mirror` to it"

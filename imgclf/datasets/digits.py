@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from imgclf.datasets.dataset import Dataset
-from imgclf.datasets.labelled import Labelled
 from imgclf.datasets.download import PythonPackage
+from imgclf.datasets.labelled import Labelled
 
 TEST_IMAGES = 360
 """The last fifth; the file has no split of its own."""
 
 
-def read(folder: Path) -> tuple[Labelled, Labelled]:
+def read_digits(folder: Path) -> tuple[Labelled, Labelled]:
     """Return the training and the test part: images (N, 1, 28, 28) and labels (N,), uint8.
 
     Each pixel becomes 3x3, with a border of 2 pixels, so that networks for 28x28 images fit.
@@ -32,5 +32,5 @@ DATASET = Dataset(
     },
     gzipped=True,
     sources=(PythonPackage("sklearn.datasets.data"),),
-    parts=read,
+    parts=read_digits,
 )

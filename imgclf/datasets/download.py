@@ -19,7 +19,7 @@ import pooch
 import requests
 
 from imgclf.common.errors import UserError
-from imgclf.common.files import expanded, sha256
+from imgclf.common.files import expand_path, sha256
 
 CONNECT_SECONDS = 3.05
 """How long a host may take to answer; just above a multiple of TCP's 3-second retransmission."""
@@ -58,7 +58,7 @@ class Mirror:
         It has the `suffix` behind an address; in a folder, either.
         """
         if self.is_folder:
-            folder = expanded(self.base)
+            folder = expand_path(self.base)
             names = [f"{name}{suffix}", name] if suffix else [name]
             for path in (folder / each for each in names):
                 if path.is_file():
@@ -144,7 +144,7 @@ class PythonPackage:
 Source = Mirror | DebianPackage | PythonPackage
 
 
-def fetch(
+def fetch_files(
     files: Mapping[str, str],
     sources: Iterable[Source],
     folder: Path,

@@ -33,5 +33,5 @@ DATASET = Dataset(
         Mirror("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"),
         DebianPackage("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist"),
     ),
-    parts=idx.read,
+    parts=idx.read_idx_dataset,
 )

@@ -13,7 +13,7 @@ from imgclf.common.errors import UserError
 from imgclf.datasets.labelled import Labelled
 
 
-def parse(content: bytes, name: str, dims: int) -> NDArray[np.uint8]:
+def parse_idx(content: bytes, name: str, dims: int) -> NDArray[np.uint8]:
     """Return the uint8 array in `content`, an IDX file with `dims` dimensions.
 
     The file is a big-endian header (two zero bytes, the type 0x08 for uint8, the number of
@@ -38,7 +38,7 @@ def parse(content: bytes, name: str, dims: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def read(folder: Path) -> tuple[Labelled, Labelled]:
+def read_idx_dataset(folder: Path) -> tuple[Labelled, Labelled]:
     """Return the training and the test part of a data set of four IDX files in `folder`.
 
     Images are (N, 1, H, W), labels (N,). Raises `UserError` if a file is damaged or an image
@@ -49,8 +49,8 @@ def read(folder: Path) -> tuple[Labelled, Labelled]:
 
 def _part(folder: Path, part: str) -> Labelled:
     images_name, labels_name = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-    images = parse((folder / images_name).read_bytes(), images_name, dims=3)
-    labels = parse((folder / labels_name).read_bytes(), labels_name, dims=1)
+    images = parse_idx((folder / images_name).read_bytes(), images_name, dims=3)
+    labels = parse_idx((folder / labels_name).read_bytes(), labels_name, dims=1)
     if len(images) != len(labels):
         raise UserError(f"{images_name}: {len(images)} images, but {len(labels)} labels")
     return images[:, np.newaxis], labels

@@ -32,7 +32,7 @@ UNREADABLE = (
 
 
 @functools.cache
-def formats() -> tuple[str, ...]:
+def image_formats() -> tuple[str, ...]:
     """Return the formats that Pillow reads, in the order to try them."""
     Image.init()
     first = ("JPEG", "PNG")  # the frequent ones: that saves a fifth of the time
@@ -41,13 +41,13 @@ def formats() -> tuple[str, ...]:
 
 
 @functools.cache
-def suffixes() -> set[str]:
+def image_suffixes() -> set[str]:
     """Return the endings of the formats that Pillow reads, such as ".jpg"."""
     known = Image.registered_extensions()
-    return {suffix for suffix, kind in known.items() if kind in formats()}
+    return {suffix for suffix, kind in known.items() if kind in image_formats()}
 
 
-def decode(
+def decode_images(
     archive: zipfile.ZipFile, names: list[str], size: int, channels: int, num_processes: int = 0
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Return images (N, channels, size, size) of those that can be read, and why others cannot.
@@ -77,7 +77,7 @@ def decode(
         for batch, (decoded, reasons) in zip(batches, results, strict=True):
             images[count : count + len(decoded)] = decoded
             count += len(decoded)
-            corrupt |= {batch[place]: reason for place, reason in reasons.items()}
+            corrupt |= {batch[place]: decode_error for place, decode_error in reasons.items()}
             bar.update(len(batch))
     return images[:count], corrupt
 
@@ -89,7 +89,7 @@ def _content(archive: zipfile.ZipFile, name: str) -> bytes | Exception:
     try:
         return archive.read(member)
     except UNREADABLE as error:
-        return ValueError(reason(error))
+        return ValueError(decode_error(error))
 
 
 def _decode_batch(
@@ -105,14 +105,14 @@ def _decode_batch(
                     raise content
                 images.append(_decode(content, size, channels))
             except UNREADABLE as error:
-                reasons[place] = reason(error)
+                reasons[place] = decode_error(error)
     return np.array(images, np.uint8).reshape(-1, channels, size, size), reasons
 
 
 def _decode(content: bytes, size: int, channels: int) -> NDArray[np.uint8]:
     """Return the first image in a file as (channels, size, size)."""
     image: Image.Image
-    with Image.open(io.BytesIO(content), formats=formats()) as image:
+    with Image.open(io.BytesIO(content), formats=image_formats()) as image:
         # A large JPEG is decoded to 1/2, 1/4 or 1/8 if that leaves twice the pixels needed.
         image.draft(None, (2 * size, 2 * size))
         image.load()
@@ -132,7 +132,7 @@ def _decode(content: bytes, size: int, channels: int) -> NDArray[np.uint8]:
     return pixels.transpose(2, 0, 1)
 
 
-def reason(error: Exception) -> str:
+def decode_error(error: Exception) -> str:
     """Return one line on why a file cannot be read."""
     if isinstance(error, UnidentifiedImageError):
         return "no image of a known format"

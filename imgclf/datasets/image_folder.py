@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from imgclf.settings.data_settings import DataSettings, FolderSettings
 from imgclf.common.errors import UserError
-from imgclf.common.files import expanded, sha256
+from imgclf.common.files import expand_path, sha256
 from imgclf.datasets import image_decoding, image_names, labelled
 from imgclf.datasets.dataset import Contents
 from imgclf.datasets.labelled import Labelled
+from imgclf.settings.data_settings import DataSettings, FolderSettings
 
 ARCHIVE = "images.zip"
 
 
-def fetch(path: str, folder: Path, digest: str = "") -> str:
+def fetch_image_folder(path: str, folder: Path, digest: str = "") -> str:
     """Put the images at `path`, a folder or a zip, into `folder` as one zip; return where from.
 
     A zip is copied; a folder is packed, always to the same bytes. Raises `UserError` if it is not
@@ -36,16 +36,16 @@ def fetch(path: str, folder: Path, digest: str = "") -> str:
     """
     if not path:
         raise UserError("path: '' is not allowed: should be a folder of images or a zip of one")
-    source = expanded(path)
+    source = expand_path(path)
     if source.is_dir():
-        listing = image_names.arrange(_walk(source))
+        listing = image_names.arrange_names(_walk(source))
         _pack(source, [*listing.train, *listing.test], folder / ARCHIVE)
         _check_digest(folder / ARCHIVE, digest)
     elif source.is_file():
         shutil.copyfile(source, folder / ARCHIVE)
         _check_digest(folder / ARCHIVE, digest)
         with _opened(folder / ARCHIVE, path) as archive:
-            listing = image_names.arrange(_members(archive))
+            listing = image_names.arrange_names(_members(archive))
     else:
         raise UserError(f"path: {path!r} is neither a folder nor a zip file")
     if listing.ignored:
@@ -59,7 +59,9 @@ def _check_digest(archive: Path, digest: str) -> None:
         raise UserError(f"sha256: the zip has {found[:12]}..., not {digest[:12]}...")
 
 
-def read(folder: Path, settings: FolderSettings) -> tuple[list[str], Labelled, Labelled]:
+def read_image_folder(
+    folder: Path, settings: FolderSettings
+) -> tuple[list[str], Labelled, Labelled]:
     """Return class names, training and test part of what `fetch` put into `folder`.
 
     Images are (N, channels, image_size, image_size). Each is turned upright as its EXIF data say
@@ -68,10 +70,10 @@ def read(folder: Path, settings: FolderSettings) -> tuple[list[str], Labelled, L
     be read, or if a class has no image left.
     """
     with _opened(folder / ARCHIVE, ARCHIVE) as archive:
-        listing = image_names.arrange(_members(archive))
+        listing = image_names.arrange_names(_members(archive))
         _check_test_images(settings.test_images, bool(listing.test))
         names = [*listing.train, *listing.test]
-        images, corrupt = image_decoding.decode(
+        images, corrupt = image_decoding.decode_images(
             archive, names, settings.image_size, settings.channels
         )
     _report(corrupt, len(names), settings.max_corrupt)
@@ -81,11 +83,11 @@ def read(folder: Path, settings: FolderSettings) -> tuple[list[str], Labelled, L
     )
     train, test = (images[: len(labels)], labels), (images[len(labels) :], test_labels)
     if not listing.test:
-        kept, held_out = labelled.split(
+        kept, held_out = labelled.split_validation(
             labels, settings.test_images, settings.split_seed, key="test_images"
         )
         test = (images[held_out], labels[held_out])
-        train = (labelled.keep(images, kept), labels[kept])
+        train = (labelled.take_rows(images, kept), labels[kept])
     for part, (_, found) in (("train", train), ("test", test)):
         for missing in np.setdiff1d(np.arange(len(listing.classes)), found)[:1]:
             raise UserError(f"{part}: class {listing.classes[missing]!r} has no readable image")
@@ -150,7 +152,7 @@ def _opened(path: Path, shown: str) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(path)
     except image_decoding.UNREADABLE as error:
         raise UserError(
-            f"{shown!r} is no zip file, or damaged ({image_decoding.reason(error)})"
+            f"{shown!r} is no zip file, or damaged ({image_decoding.decode_error(error)})"
         ) from None
     with archive:
         yield archive
@@ -181,13 +183,13 @@ class ImageFolder:
         store: Path | None = None,  # noqa: ARG002 - they are on this disk
     ) -> Mapping[str, str]:
         """Put the images at `path` into `folder`; return where they are from."""
-        return {ARCHIVE: fetch(path, folder, sha256)}
+        return {ARCHIVE: fetch_image_folder(path, folder, sha256)}
 
     def read(self, folder: Path, settings: DataSettings) -> Contents:
         """Return the images in `folder`, as the settings say; raise `UserError` if it cannot be."""
         if not isinstance(settings, FolderSettings):
             raise TypeError(settings)
-        return Contents(*read(folder, settings))
+        return Contents(*read_image_folder(folder, settings))
 
 
 DATASET = ImageFolder()

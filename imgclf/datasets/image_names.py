@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from imgclf.common.errors import UserError
-from imgclf.datasets.image_decoding import suffixes
+from imgclf.datasets.image_decoding import image_suffixes
 
 MAX_CLASSES = 256
 """Labels are bytes."""
@@ -27,7 +27,7 @@ class Listing:
     """Files that are no images by their names."""
 
 
-def arrange(names: Iterable[str]) -> Listing:
+def arrange_names(names: Iterable[str]) -> Listing:
     """Sort out the names of a folder's files and of its folders, which end in "/".
 
     Hidden files and those that are no images by their names are ignored, and so is a folder around
@@ -43,7 +43,7 @@ def arrange(names: Iterable[str]) -> Listing:
             continue
         folder = path if name.endswith("/") else path[:-1]
         folders |= {folder[:depth] for depth in range(1, len(folder) + 1)}
-        if folder != path and PurePosixPath(name).suffix.lower() in suffixes():
+        if folder != path and PurePosixPath(name).suffix.lower() in image_suffixes():
             images[path] = name
         elif folder != path:
             ignored.append(name)

@@ -17,7 +17,7 @@ CHUNK = 2**20
 """Values that are copied at a time: a copy of everything would not fit beside a large data set."""
 
 
-def check(part: str, labelled: Labelled, num_classes: int) -> None:
+def check_labelled(part: str, labelled: Labelled, num_classes: int) -> None:
     """Raise `UserError` unless there are images, a label for each, and more than one class."""
     images, labels = labelled
     if len(images) != len(labels):
@@ -33,7 +33,7 @@ def check(part: str, labelled: Labelled, num_classes: int) -> None:
         raise UserError(f"{part}: all {len(labels)} images are of class {labels[0]}")
 
 
-def split(
+def split_validation(
     labels: NDArray[np.uint8], num_held_out: int, seed: int, key: str = "validation_images"
 ) -> tuple[Indices, Indices]:
     """Return the indices to train on and those held out, each in ascending order.
@@ -94,7 +94,7 @@ def pixel_statistics(
     return means, stds
 
 
-def save(path: Path, array: NDArray[np.uint8], indices: Indices) -> None:
+def save_array(path: Path, array: NDArray[np.uint8], indices: Indices) -> None:
     """Write `array[indices]` as a .npy file, the bytes of `np.save`, without a copy of it all."""
     shape = (len(indices), *array.shape[1:])
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -104,7 +104,7 @@ def save(path: Path, array: NDArray[np.uint8], indices: Indices) -> None:
             file.write(chunk.tobytes())
 
 
-def keep(array: NDArray[np.uint8], indices: Indices) -> NDArray[np.uint8]:
+def take_rows(array: NDArray[np.uint8], indices: Indices) -> NDArray[np.uint8]:
     """Return `array[indices]`, for ascending indices, in the memory of `array` itself.
 
     No row is written before it is read: row i comes from row i or a later one.

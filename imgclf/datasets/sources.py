@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 
-from imgclf.settings.data_settings import DataSettings
 from imgclf.common.errors import UserError
-from imgclf.settings.strict import unknown
 from imgclf.datasets import DATASETS
+from imgclf.settings.data_settings import DataSettings
+from imgclf.settings.strict import unknown_name
 
 
-def check(data: Mapping[str, DataSettings], used: Iterable[str]) -> None:
+def check_sources(data: Mapping[str, DataSettings], used: Iterable[str]) -> None:
     """Raise `UserError` for the first entry of `data` that is amiss.
 
     Every source must be known, and of the data sets that are `used`, where their images are.
     """
     for name, settings in data.items():
         if settings.source not in DATASETS:
-            raise unknown(f"data.{name}.source", settings.source, DATASETS)
+            raise unknown_name(f"data.{name}.source", settings.source, DATASETS)
     for name in used:
         if getattr(data[name], "path", None) == "":
             raise UserError(

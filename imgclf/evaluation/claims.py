@@ -27,13 +27,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as settings_dataclass
 
-from imgclf.settings.strict import STRICT
-from imgclf.evaluation.families import Compared, family
+from imgclf.evaluation.families import Compared, compare_all_pairs
 from imgclf.evaluation.quantities import QUANTITIES, Quantity
 from imgclf.evaluation.statistics import LEVEL, p_more_than_half, rising
-from imgclf.report.markdown import listed
+from imgclf.report.markdown import join_words
 from imgclf.results.published_results import Published
 from imgclf.results.study_results import StudyResults
+from imgclf.settings.strict import STRICT
 
 HOLDS = "holds"
 FAILS = "does not hold"
@@ -344,7 +344,7 @@ def _comparison(
     spreads = [studies[name].pooled_spread(quantity) for name in sorted(names)]
     known = [spread for spread in spreads if spread]
     widest = max(known, key=lambda spread: spread.deviation) if known else None
-    of_places = family(samples, widest, quantity.margin)
+    of_places = compare_all_pairs(samples, widest, quantity.margin)
     if len(of_places) < len(samples) * (len(samples) - 1):
         return None
     home = places[0][0]
@@ -382,5 +382,5 @@ def _best_epoch(published: Published | None, epoch: int) -> Verdict:
         return Verdict(state=NOT_RUN)
     best = published.best_epochs("validation_accuracy")
     state = HOLDS if epoch in best else FAILS
-    found = f"{epoch}: highest as published in {listed([str(each) for each in best])}"
+    found = f"{epoch}: highest as published in {join_words([str(each) for each in best])}"
     return Verdict(state=state, found=found, tables="published")

@@ -70,7 +70,7 @@ Family = Mapping[tuple[str, str], Compared]
 """Each ordered pair of values that can be compared."""
 
 
-def family(
+def compare_all_pairs(
     samples: Mapping[str, Sample], spread: Spread | None, margin: float | None = MARGIN
 ) -> Family:
     """Return every pair of values, corrected by Holm; `spread` is for values of a single run.

@@ -27,7 +27,7 @@ def confusion_matrix(labels: Ints, predictions: Ints, num_classes: int) -> NDArr
     return counts.reshape(num_classes, num_classes)
 
 
-def per_class(confusion: NDArray[np.int64]) -> pd.DataFrame:
+def class_metrics(confusion: NDArray[np.int64]) -> pd.DataFrame:
     """Return precision, recall (a class's accuracy), F1 and support of each class, a row each.
 
     Undefined ratios (a class that never occurs or is never predicted) are 0, as in scikit-learn.
@@ -44,7 +44,7 @@ def per_class(confusion: NDArray[np.int64]) -> pd.DataFrame:
     )
 
 
-def accuracy(probabilities: Floats, labels: Ints) -> float:
+def accuracy_score(probabilities: Floats, labels: Ints) -> float:
     """Return the share of images whose most probable class is the true one."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
@@ -53,7 +53,7 @@ def f1_macro(probabilities: Floats, labels: Ints) -> float:
     """Return the mean F1 of the classes that occur or are predicted."""
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
     present = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
-    return float(per_class(confusion)["f1"].to_numpy()[present].mean())
+    return float(class_metrics(confusion)["f1"].to_numpy()[present].mean())
 
 
 def top2_error(probabilities: Floats, labels: Ints) -> float:
@@ -62,7 +62,7 @@ def top2_error(probabilities: Floats, labels: Ints) -> float:
     return float(1 - np.mean((top2 == labels[:, np.newaxis]).any(axis=1)))
 
 
-def ece(probabilities: Floats, labels: Ints, num_bins: int = 15) -> float:
+def expected_calibration_error(probabilities: Floats, labels: Ints, num_bins: int = 15) -> float:
     """Return the expected calibration error: mean distance of confidence from accuracy, in [0, 1].
 
     With 15 bins of equal width, as in Guo et al., "On calibration of modern neural networks",
@@ -106,22 +106,24 @@ class Metric:
 
 METRICS = (
     # results.md shows these three as "test accuracy" and its interval.
-    Metric(name="accuracy", compute=accuracy),
+    Metric(name="accuracy", compute=accuracy_score),
     Metric(name="accuracy_low", compute=lambda p, y: _accuracy_interval(p, y)[0]),
     Metric(name="accuracy_high", compute=lambda p, y: _accuracy_interval(p, y)[1]),
     Metric(name="f1_macro", compute=f1_macro, label="macro F1"),
     Metric(name="top2_error", compute=top2_error, label="top-2 error", format="{:.2%}"),
-    Metric(name="ece", compute=ece, label="calibration error", format="{:.2%}"),
+    Metric(
+        name="ece", compute=expected_calibration_error, label="calibration error", format="{:.2%}"
+    ),
 )
 """Every metric that follows from the predictions alone, in the order of the columns."""
 
 
-def evaluate(probabilities: Floats, labels: Ints) -> dict[str, float]:
+def evaluate_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
     """Return the value of every metric by its name."""
     return {metric.name: metric.compute(probabilities, labels) for metric in METRICS}
 
 
-def shown() -> list[Metric]:
+def shown_metrics() -> list[Metric]:
     """Return the metrics that have a column in results.md."""
     return [metric for metric in METRICS if metric.label]
 

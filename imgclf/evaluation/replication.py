@@ -20,7 +20,7 @@ REPRODUCED, NOT_REPRODUCED, UNKNOWN, NOT_RUN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PublishedRow:
     """A published row, and what came out."""
 
     study: StudyResults
@@ -67,7 +67,7 @@ def _inside(figure: float, interval: tuple[float, float], rounding: float) -> bo
     return low - rounding <= figure <= high + rounding
 
 
-def rows(studies: Iterable[StudyResults]) -> list[Row]:
+def published_rows(studies: Iterable[StudyResults]) -> list[PublishedRow]:
     """Return every row of what was published, by the replications of it."""
     found = []
     for results in studies:
@@ -81,8 +81,8 @@ def rows(studies: Iterable[StudyResults]) -> list[Row]:
     return found
 
 
-def _row(results: StudyResults, row: dict[str, float], decimals: int) -> Row:
-    return Row(
+def _row(results: StudyResults, row: dict[str, float], decimals: int) -> PublishedRow:
+    return PublishedRow(
         study=results,
         value=str(row["value"]),
         runs=int(row["runs"]),
@@ -123,7 +123,7 @@ class Offset:
         return wilcoxon(self.differences)
 
 
-def accuracy_offset(found: Iterable[Row]) -> Offset | None:
+def accuracy_offset(found: Iterable[PublishedRow]) -> Offset | None:
     """Return the offset of accuracies, each published figure of a configuration once."""
     differences = {}
     for row in found:

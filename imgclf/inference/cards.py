@@ -15,11 +15,11 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, sha256
-from imgclf.settings.strict import STRICT
-from imgclf.settings.model_settings import Model, TrainingSettings
 from imgclf.provenance import environment, model_provenance
-from imgclf.provenance.code import Code, Graph, check_loaded, digest
-from imgclf.settings import strict, model_settings
+from imgclf.provenance.code import Code, Graph, check_loaded, digest_of
+from imgclf.settings import model_settings, strict
+from imgclf.settings.model_settings import Model, TrainingSettings
+from imgclf.settings.strict import STRICT
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,12 +118,12 @@ def assign(
     }
     return {
         "name": chosen.name,
-        "settings": model_settings.describe(chosen),
+        "settings": model_settings.model_values(chosen),
         "launcher": launcher,
         "data": data,
         "start": start,
         "packages": packages,
-        "code": {stage: digest(code) for stage, code in files.items()},
+        "code": {stage: digest_of(code) for stage, code in files.items()},
         "files": files,
     }
 
@@ -133,19 +133,19 @@ def read(path: Path) -> ModelCard:
     values = read_json(path)
     if not isinstance(values, dict) or "files" not in values:
         raise UserError(f"{path}: is not the card of a model: dvc repro makes it")
-    card = strict.read(Card, values["data"], f"{path}: data")
+    card = strict.read_settings(Card, values["data"], f"{path}: data")
     begin = values["start"]
     try:
-        chosen = model_settings.read(
+        chosen = model_settings.read_model(
             values["name"], values["settings"], [card.dataset], defaults=TrainingSettings()
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return ModelCard(
-        model_settings=chosen,
+        model=chosen,
         launcher=values["launcher"],
         data=card,
-        start=strict.read(Start, begin, f"{path}: start") if begin else None,
+        start=strict.read_settings(Start, begin, f"{path}: start") if begin else None,
         packages=values["packages"],
         files=values["files"],
     )
@@ -154,7 +154,7 @@ def read(path: Path) -> ModelCard:
 def check_code(card: ModelCard, stage: str) -> None:
     """Raise `UserError` unless this process runs the code and the packages that the card names."""
     check_loaded(ROOT, card.files[stage])
-    for name, version in environment.packages().items():
+    for name, version in environment.package_versions().items():
         if version != card.packages[name]:
             raise UserError(
                 f"{name} is {version} here, and the card of {card.model.name} says "

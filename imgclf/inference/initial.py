@@ -4,16 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from imgclf.inference import weights_source
-from imgclf.settings.model_settings import Model, weights_identity
-from imgclf.provenance.code import digest
+from imgclf.provenance.code import digest_of
 from imgclf.settings import strict
+from imgclf.settings.model_settings import Model, weights_identity
 
 
 def name(model: Model) -> str:
     """Return what the set of weights that `model` starts from is called; empty if there is none."""
     if model.training.weights == "none":
         return ""
-    return digest([weights_identity(model), strict.chosen(model.training.weights_scaling)])
+    return digest_of([weights_identity(model), strict.non_defaults(model.training.weights_scaling)])
 
 
 def wanted(models: Iterable[Model]) -> dict[str, dict[str, Any]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from imgclf.common.errors import UserError
-from imgclf.common.files import write
-from imgclf.datasets.download import Mirror, fetch
+from imgclf.common.files import write_file
+from imgclf.datasets.download import Mirror, fetch_files
 from imgclf.inference.cards import Scaling
 from imgclf.inference.weights_source import without_scaling
 
@@ -23,7 +23,7 @@ def fetch_weights(wanted: Mapping[str, Any], path: Path, store: Path | None = No
     if not wanted:
         from safetensors.numpy import save
 
-        write(path, save({}))
+        write_file(path, save({}))
         return
     from imgclf.inference.weights import from_any_file, to_bytes  # imports torch
 
@@ -35,7 +35,7 @@ def fetch_weights(wanted: Mapping[str, Any], path: Path, store: Path | None = No
         scaling = None
     elif not scaling:
         raise without_scaling(name)
-    write(path, to_bytes(state, scaling))
+    write_file(path, to_bytes(state, scaling))
 
 
 def _content(wanted: Mapping[str, Any], store: Path | None) -> tuple[str, bytes]:
@@ -56,7 +56,7 @@ def _download(address: str, digest: str, store: Path | None) -> bytes:
     base, _, file = address.rpartition("/")
     with tempfile.TemporaryDirectory(prefix="weights-") as scratch:
         try:
-            fetch({file: digest}, [Mirror(base)], Path(scratch), store=store)
+            fetch_files({file: digest}, [Mirror(base)], Path(scratch), store=store)
         except UserError as error:
             raise UserError(f"{error}. Or set `weights` to a file that you have") from None
         return (Path(scratch) / file).read_bytes()

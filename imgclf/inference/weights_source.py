@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from imgclf.common.errors import UserError
-from imgclf.common.files import expanded, sha256
-from imgclf.settings.weights_settings import WeightsScaling
+from imgclf.common.files import expand_path, sha256
 from imgclf.inference.cards import Scaling
 from imgclf.networks.published import published
 from imgclf.settings import strict
+from imgclf.settings.weights_settings import WeightsScaling
 
 LIMIT = 2**33
 """Bytes of a file of weights, 8 GiB: it is read into memory as a whole."""
@@ -42,7 +42,7 @@ def wanted(network: str, weights: str, scaling: WeightsScaling = AS_FILE) -> dic
     place, _, digest = weights.partition("#sha256=")
     if "://" in place:
         return {"address": place, "sha256": digest, "scaling": given or scaling.source}
-    path = expanded(place)
+    path = expand_path(place)
     _check_file(path)
     whole = sha256(path)
     if not whole.startswith(digest):
@@ -107,7 +107,7 @@ def scaling_in(header: bytes, name: str) -> Scaling | None:
         values = json.loads(text)
     except (ValueError, RecursionError):
         raise UserError(f"{name}: metadata scaling: {text[:80]!r} is not JSON") from None
-    return strict.read(Scaling, values, f"{name}: metadata scaling")
+    return strict.read_settings(Scaling, values, f"{name}: metadata scaling")
 
 
 def without_scaling(name: str) -> UserError:

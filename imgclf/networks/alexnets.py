@@ -12,8 +12,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
-from imgclf.settings.strict import STRICT
 from imgclf.networks.network import Network
+from imgclf.settings.strict import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.settings.strict import STRICT
 from imgclf.networks.network import Network
+from imgclf.settings.strict import STRICT
 
 if TYPE_CHECKING:
     from torch import nn

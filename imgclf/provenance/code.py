@@ -17,8 +17,8 @@ from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json
-from imgclf.settings.strict import STRICT
 from imgclf.settings import strict
+from imgclf.settings.strict import STRICT
 
 PACKAGES = ("imgclf", "stages")
 DIGITS = 16
@@ -46,7 +46,9 @@ Graph = dict[str, File]
 
 def read_graph(path: Path) -> Graph:
     """Return the graph that `json_graph` made."""
-    return {name: strict.read(File, file, str(path)) for name, file in read_json(path).items()}
+    return {
+        name: strict.read_settings(File, file, str(path)) for name, file in read_json(path).items()
+    }
 
 
 def json_graph(graph: Graph) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def json_graph(graph: Graph) -> dict[str, Any]:
     return {name: vars(file) for name, file in graph.items()}
 
 
-def scan(root: Path) -> Graph:
+def scan_code(root: Path) -> Graph:
     """Return the graph of the project at `root`; raise `UserError` for what is no valid Python."""
     names = sorted(
         path.relative_to(root).as_posix()
@@ -64,7 +66,7 @@ def scan(root: Path) -> Graph:
     return {name: _file(root, name, frozenset(names)) for name in names}
 
 
-def closure(graph: Graph, scripts: list[str], chosen: Mapping[str, str]) -> Code:
+def code_closure(graph: Graph, scripts: list[str], chosen: Mapping[str, str]) -> Code:
     """Return all code that `scripts` run, sorted, with the `chosen` entry of each registry.
 
     Of a registry that is not among `chosen`, every entry counts.
@@ -88,7 +90,7 @@ def closure(graph: Graph, scripts: list[str], chosen: Mapping[str, str]) -> Code
     return dict(sorted(found.items()))
 
 
-def digest(values: Any) -> str:
+def digest_of(values: Any) -> str:
     """Return a hash of plain values, such as code."""
     content = json.dumps(values, sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()[:DIGITS]

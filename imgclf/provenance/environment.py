@@ -9,12 +9,12 @@ DECISIVE = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
 """Packages that decide the numbers of a result."""
 
 
-def packages() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the versions of the packages that decide the numbers of a result."""
     return {name: importlib.metadata.version(name) for name in DECISIVE}
 
 
-def machine() -> dict[str, str]:
+def machine_record() -> dict[str, str]:
     """Return the operating system, the processor and the version of Python.
 
     They are told of a run, and no result depends on their names.

@@ -15,10 +15,10 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from imgclf.common.files import read_json, write, write_json
-from imgclf.settings.strict import STRICT
+from imgclf.common.files import read_json, write_file, write_json
 from imgclf.provenance.model_provenance import Provenance
 from imgclf.settings import strict
+from imgclf.settings.strict import STRICT
 
 State = Literal["current", "carried", "other"]
 
@@ -78,7 +78,7 @@ def read_ledger(path: Path) -> Ledger:
     if not path.exists():
         return Ledger([])
     rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-    return Ledger(strict.read(Line, row, str(path)) for row in rows)
+    return Ledger(strict.read_settings(Line, row, str(path)) for row in rows)
 
 
 def write_ledger(path: Path, lines: Iterable[Line]) -> None:
@@ -87,13 +87,13 @@ def write_ledger(path: Path, lines: Iterable[Line]) -> None:
     writer = csv.DictWriter(text, [field.name for field in fields(Line)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(asdict, lines))
-    write(path, text.getvalue())
+    write_file(path, text.getvalue())
 
 
 def read_provenance(folder: Path, digest: str) -> Provenance | None:
     """Return the provenance of this digest from `folder`; None if it is not there."""
     path = folder / f"{digest}.json"
-    return strict.read(Provenance, read_json(path), str(path)) if path.is_file() else None
+    return strict.read_settings(Provenance, read_json(path), str(path)) if path.is_file() else None
 
 
 def keep_provenance(folder: Path, provenance: Provenance) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from imgclf.common.errors import UserError
 from imgclf.provenance.code import Graph
 from imgclf.provenance.ledger import Ledger, Line, State, read_provenance
-from imgclf.provenance.model_provenance import provenance
+from imgclf.provenance.model_provenance import model_provenance
 from imgclf.settings import model_settings as models
 
 
@@ -41,11 +41,11 @@ class Today:
         key, made_by = str(run.get("key", "")), str(run.get("provenance", ""))
         try:
             settings = loads(str(run.get("settings", "{}")))
-            model = models.of_settings(str(run["name"]), settings)
+            model = models.model_of_values(str(run["name"]), settings)
             source = self.sources[model.dataset]
         except (UserError, KeyError):
             return Origin(state="other", changes=["its settings are not known any more"])
-        today = provenance(self.graph, model, source, self.packages)
+        today = model_provenance(self.graph, model, source, self.packages)
         state = self.ledger.state(key, made_by, today.digest)
         if state == "other":
             known = read_provenance(self.made_by, made_by)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from imgclf.report.markdown import optional, percent, points, table
-from imgclf.results.published_results import Published, rounding
+from imgclf.report.markdown import markdown_table, or_dash, percent, points
+from imgclf.results.published_results import Published, rounding_error
 
 AT_CHANCE = 0.01
 """An accuracy that is as near as this to 1/K is at chance level."""
@@ -15,7 +15,7 @@ HALF_DIGIT = 0.5e-4
 """By which a published F1 is rounded."""
 
 
-def page(dataset: str, published: Mapping[str, Published]) -> str:
+def audit_page(dataset: str, published: Mapping[str, Published]) -> str:
     """Return the page on a data set; nothing if no epochs of it were published."""
     known = {name: each for name, each in published.items() if len(each.history)}
     return "\n\n".join(_parts(dataset, known, published)) + "\n" if known else ""
@@ -35,10 +35,10 @@ def _parts(
         f"of an epoch: published = ({train:,} x training + {validation:,} x validation) / "
         f"{total:,}. So the real one is {total // validation} x published \u2212 "
         f"{train // validation} x training, to within "
-        f"{100 * rounding(*images):.2f} points of rounding.",
+        f"{100 * rounding_error(*images):.2f} points of rounding.",
         _accuracies(known),
-        _chosen(known, 2 * rounding(*images)),
-        _epochs(known, 2 * rounding(*images)),
+        _chosen(known, 2 * rounding_error(*images)),
+        _epochs(known, 2 * rounding_error(*images)),
         *_scores(published.items()),
         *_alone(published.items()),
     ]
@@ -56,10 +56,10 @@ def _accuracies(published: Mapping[str, Published]) -> str:
                 "validation accuracy, published": _short(last["validation_accuracy"]),
                 "recovered": f"**{_short(last['recovered_accuracy'])}**",
                 "difference": points(last["recovered_accuracy"] - last["validation_accuracy"]),
-                "mean class accuracy": optional(each.figures.mean_class_accuracy, _short),
+                "mean class accuracy": or_dash(each.figures.mean_class_accuracy, _short),
             }
         )
-    return table(pd.DataFrame(rows))
+    return markdown_table(pd.DataFrame(rows))
 
 
 def _chosen(published: Mapping[str, Published], margin: float) -> str:
@@ -90,7 +90,7 @@ def _epochs(published: Mapping[str, Published], margin: float) -> str:
         rows.append(
             {
                 "network": name,
-                "best epoch, published": optional(each.figures.best_epoch, str),
+                "best epoch, published": or_dash(each.figures.best_epoch, str),
                 "by published accuracy": ", ".join(mixed),
                 "by recovered accuracy": f"**{each.best_epoch('recovered_accuracy')}** ({near})",
                 "by validation loss": lowest,
@@ -98,7 +98,7 @@ def _epochs(published: Mapping[str, Published], margin: float) -> str:
                 "in the last epoch": f"{losses.iloc[-1]:.3f}",
             }
         )
-    return table(pd.DataFrame(rows))
+    return markdown_table(pd.DataFrame(rows))
 
 
 def largest_f1(class_accuracies: Sequence[float]) -> float:

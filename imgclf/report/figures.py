@@ -44,7 +44,7 @@ MOST = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results:
+class ModelResults:
     """What is known of a trained model."""
 
     name: str
@@ -62,7 +62,7 @@ class Results:
     """A second line of the title, as what the training was part of."""
 
 
-def loss(results: Results) -> Figure:
+def draw_loss(results: ModelResults) -> Figure:
     """Draw training and validation loss over the epochs, and the published ones."""
     figure, axes = _curves(results, "loss")
     if results.published:
@@ -73,7 +73,7 @@ def loss(results: Results) -> Figure:
     return _with_legend(figure, axes)
 
 
-def accuracy(results: Results) -> Figure:
+def draw_accuracy(results: ModelResults) -> Figure:
     """Draw training and validation accuracy over the epochs, and the published ones."""
     figure, axes = _curves(results, "accuracy")
     if results.published:
@@ -87,7 +87,7 @@ def accuracy(results: Results) -> Figure:
     return _with_legend(figure, axes)
 
 
-def class_accuracy(results: Results) -> Figure:
+def draw_class_accuracy(results: ModelResults) -> Figure:
     """Draw the accuracy of each class as a bar, the hardest at the bottom, and the published."""
     table = results.classes.sort_values("recall", kind="stable").head(MOST)
     published = results.published.figures.class_accuracy if results.published else {}
@@ -107,7 +107,7 @@ def class_accuracy(results: Results) -> Figure:
     return figure
 
 
-def confusion(results: Results) -> Figure:
+def draw_confusion(results: ModelResults) -> Figure:
     """Draw the confusion matrix in per cent of each true class."""
     share = results.confusion.div(results.confusion.sum(axis=1).clip(lower=1), axis=0)
     hardest = list(results.classes.sort_values("recall", kind="stable")["class"].head(MOST))
@@ -130,7 +130,7 @@ def confusion(results: Results) -> Figure:
     return figure
 
 
-def mistakes(results: Results) -> Figure:
+def draw_mistakes(results: ModelResults) -> Figure:
     """Draw the most confident mistakes, each with what it was taken for."""
     images = results.mistakes["images"]
     columns = 8
@@ -153,25 +153,25 @@ def mistakes(results: Results) -> Figure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
+class ModelFigure:
     """A figure of a model."""
 
-    draw: Callable[[Results], Figure]
+    draw: Callable[[ModelResults], Figure]
     needs: tuple[Literal["confusion", "mistakes"], ...] = ()
     """What it cannot be drawn without: runs of a study have no `mistakes`, old ones no pairs."""
 
 
 FIGURES = {
-    "loss": Picture(draw=loss),
-    "accuracy": Picture(draw=accuracy),
-    "class_accuracy": Picture(draw=class_accuracy),
-    "confusion": Picture(draw=confusion, needs=("confusion",)),
-    "mistakes": Picture(draw=mistakes, needs=("mistakes",)),
+    "loss": ModelFigure(draw=draw_loss),
+    "accuracy": ModelFigure(draw=draw_accuracy),
+    "class_accuracy": ModelFigure(draw=draw_class_accuracy),
+    "confusion": ModelFigure(draw=draw_confusion, needs=("confusion",)),
+    "mistakes": ModelFigure(draw=draw_mistakes, needs=("mistakes",)),
 }
 """By the end of their files' names, in the order of results.md."""
 
 
-def possible(results: Results) -> dict[str, Callable[[Results], Figure]]:
+def drawable(results: ModelResults) -> dict[str, Callable[[ModelResults], Figure]]:
     """Return the figures for which there are data."""
     return {
         kind: picture.draw
@@ -180,7 +180,7 @@ def possible(results: Results) -> dict[str, Callable[[Results], Figure]]:
     }
 
 
-def study(
+def draw_study(
     summary: pd.DataFrame,
     runs: pd.DataFrame,
     *,
@@ -255,7 +255,7 @@ def _label(
         axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def training_losses(ours: pd.DataFrame, published: pd.DataFrame, title: str) -> Figure:
+def draw_training_losses(ours: pd.DataFrame, published: pd.DataFrame, title: str) -> Figure:
     """Draw the training loss of each value over the epochs, ours and published, side by side.
 
     `ours` and `published` have the columns value, epoch and train_loss; several seeds are averaged.
@@ -292,11 +292,11 @@ def training_losses(ours: pd.DataFrame, published: pd.DataFrame, title: str) -> 
     return figure
 
 
-def _title(results: Results, text: str) -> str:
+def _title(results: ModelResults, text: str) -> str:
     return "\n".join([f"{results.name}: {text}", *textwrap.wrap(results.title, LINE)])
 
 
-def _curves(results: Results, quantity: str) -> tuple[Figure, Axes]:
+def _curves(results: ModelResults, quantity: str) -> tuple[Figure, Axes]:
     history = results.history
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), dpi=DPI, layout="constrained")

@@ -8,25 +8,25 @@ from itertools import takewhile
 import pandas as pd
 
 
-def table(frame: pd.DataFrame) -> str:
+def markdown_table(frame: pd.DataFrame) -> str:
     """Return a data frame as a Markdown table, its text as it is."""
     return frame.to_markdown(index=False, disable_numparse=True)
 
 
-def formatted(frame: pd.DataFrame, **formats: Callable[[float], str]) -> pd.DataFrame:
+def format_columns(frame: pd.DataFrame, **formats: Callable[[float], str]) -> pd.DataFrame:
     """Return `frame` with these columns as text, empty where a value is missing."""
     texts = {
-        name: [optional(value, show) for value in frame[name]] for name, show in formats.items()
+        name: [or_dash(value, show) for value in frame[name]] for name, show in formats.items()
     }
     return frame.assign(**texts).rename(columns=lambda name: str(name).replace("_", " "))
 
 
-def optional(value: float | None, show: Callable[[float], str]) -> str:
+def or_dash(value: float | None, show: Callable[[float], str]) -> str:
     """Return `value` as text, nothing if it is missing."""
     return "" if value is None or pd.isna(value) else show(value)
 
 
-def folded(summary: str, *parts: str) -> list[str]:
+def details_block(summary: str, *parts: str) -> list[str]:
     """Return paragraphs that a reader has to open."""
     return [f"<details><summary>{summary}</summary>", *parts, "</details>"]
 
@@ -54,12 +54,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def listed(parts: list[str]) -> str:
+def join_words(parts: list[str]) -> str:
     """Return "a, b and c"."""
     return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
 
-def show(value: object) -> str:
+def show_value(value: object) -> str:
     """Return a setting as params.yaml has it."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,4 +1,5 @@
 """The page on how results are compared: what is corrected, and what is not."""
+
 METHOD = """# How results are compared
 
 [All results](../results.md)

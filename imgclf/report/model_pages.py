@@ -6,21 +6,21 @@ from typing import Any
 
 import pandas as pd
 
+from imgclf.evaluation.metrics import shown_metrics
 from imgclf.evaluation.statistics import LEVEL, Bits, mcnemar
 from imgclf.report.markdown import (
+    details_block,
     duration,
-    folded,
-    formatted,
+    format_columns,
     interval,
-    listed,
-    optional,
+    join_words,
+    markdown_table,
+    or_dash,
     percent,
     points,
-    show,
-    table,
+    show_value,
 )
-from imgclf.results.published_results import Figures, Published, differences
-from imgclf.evaluation.metrics import shown
+from imgclf.results.published_results import Published, PublishedMetrics, setting_differences
 
 TURNED = 1.02
 """Validation loss has turned when it ends this many times as high as it was at its lowest."""
@@ -73,7 +73,7 @@ class ModelReport:
         return self.published.figures.test_accuracy if self.published else None
 
 
-def summary(reports: Sequence[ModelReport], where: str = "") -> pd.DataFrame:
+def summary_table(reports: Sequence[ModelReport], where: str = "") -> pd.DataFrame:
     """Return a row for each model, as text, by falling validation accuracy.
 
     `where` is the way from the page to results.md.
@@ -91,14 +91,16 @@ def summary(reports: Sequence[ModelReport], where: str = "") -> pd.DataFrame:
                 + (", chance level" if at_chance(report) else ""),
                 "published": _beside(report, theirs),
                 "parameters": f"{ours['parameters']:,}",
-                "training": optional(report.run.get("seconds"), duration),
+                "training": or_dash(report.run.get("seconds"), duration),
             }
         )
     return pd.DataFrame(rows)
 
 
 def _beside(report: ModelReport, theirs: float | None) -> str:
-    return "" if theirs is None else percent(theirs) + ("*" if departs(report) else "")
+    return (
+        "" if theirs is None else percent(theirs) + ("*" if departs_from_published(report) else "")
+    )
 
 
 def _validation_accuracy(report: ModelReport) -> float:
@@ -106,12 +108,14 @@ def _validation_accuracy(report: ModelReport) -> float:
     return -1.0 if accuracy is None or pd.isna(accuracy) else float(accuracy)
 
 
-def departs(report: ModelReport) -> bool:
+def departs_from_published(report: ModelReport) -> bool:
     """Return whether there are published figures, and they are of another training."""
     if report.published is None:
         return False
     theirs = report.published.figures.settings
-    return bool(differences(flat(report.settings), theirs) or report.published.remark)
+    return bool(
+        setting_differences(flat_settings(report.settings), theirs) or report.published.remark
+    )
 
 
 def at_chance(report: ModelReport) -> bool:
@@ -138,11 +142,11 @@ def summary_sentence(reports: list[ModelReport]) -> str:
     if not others:
         return sentence
     close = [r.name for r in others if mcnemar(best.correct, r.correct) >= 1 - LEVEL]
-    apart = told_apart([f"`{name}`" for name in close], len(others))
+    apart = significance_sentence([f"`{name}`" for name in close], len(others))
     return f"{sentence} {apart}{OF_IMAGES_ALONE}"
 
 
-def told_apart(close: list[str], others: int) -> str:
+def significance_sentence(close: list[str], others: int) -> str:
     """Return from which of so many others something cannot be told apart, as a sentence."""
     if not close:
         return "Its test accuracy differs from that of every other."
@@ -151,7 +155,7 @@ def told_apart(close: list[str], others: int) -> str:
     elif len(close) > MANY:
         names = f"{len(close)} of the {others} others"
     else:
-        names = listed(close)
+        names = join_words(close)
     return f"Its test accuracy does not differ from that of {names}."
 
 
@@ -166,9 +170,11 @@ def departures(reports: Sequence[ModelReport]) -> list[str]:
     for report in reports:
         if report.published:
             theirs = report.published.figures.settings
-            keys = [f"`{key}`" for key in differences(flat(report.settings), theirs)]
+            keys = [
+                f"`{key}`" for key in setting_differences(flat_settings(report.settings), theirs)
+            ]
             keys += ["the data"] if report.published.remark else []
-            parts += [f"`{report.name}` in {listed(keys)}"] if keys else []
+            parts += [f"`{report.name}` in {join_words(keys)}"] if keys else []
     if not parts:
         return []
     return [f"\\* of another training than ours: {'; '.join(parts)}."]
@@ -181,7 +187,7 @@ def model_page(report: ModelReport, where: str) -> str:
         f"# {report.heading}",
         f"[All results]({where}results.md)",
         *([f"> **Note.** {report.remark}"] if report.remark else []),
-        conclusion(report),
+        model_conclusion(report),
         comparison_table(report, report.published),
         *([f"Of the published figures: {beside.note}."] if beside and beside.note else []),
         *(f"![{report.name}: {kind}]({path})" for kind, path in report.pictures.items()),
@@ -194,19 +200,19 @@ def model_page(report: ModelReport, where: str) -> str:
 
 def comparison_table(report: ModelReport, published: Published | None) -> str:
     """Return settings and figures of a model, beside those published if there are any."""
-    theirs = published or Published(dataset="", figures=Figures())
+    theirs = published or Published(dataset="", figures=PublishedMetrics())
     rows = [
-        *_settings_rows(flat(report.settings), theirs.figures.settings),
+        *_settings_rows(flat_settings(report.settings), theirs.figures.settings),
         *_figures_rows(report, theirs),
     ]
     frame = pd.DataFrame(rows, columns=["", "ours", "published"])
-    return table(frame if published else frame.drop(columns="published"))
+    return markdown_table(frame if published else frame.drop(columns="published"))
 
 
 def _settings_rows(
     ours: Mapping[str, object], theirs: Mapping[str, object]
 ) -> list[tuple[str, str, str]]:
-    other = differences(ours, theirs)
+    other = setting_differences(ours, theirs)
     rows = []
     for key, value in theirs.items():
         mine = _setting(key, ours[key]) if key in ours else ""
@@ -222,35 +228,36 @@ def _figures_rows(report: ModelReport, published: Published) -> list[tuple[str, 
     return [
         ("test accuracy", f"{percent(ours['accuracy'])} ({around})", _accuracy(published)),
         *_metrics_rows(ours, theirs),
-        ("mean class accuracy", percent(mean), optional(theirs.mean_class_accuracy, percent)),
-        ("test loss", f"{ours['loss']:.4f}", optional(theirs.loss, "{:g}".format)),
+        ("mean class accuracy", percent(mean), or_dash(theirs.mean_class_accuracy, percent)),
+        ("test loss", f"{ours['loss']:.4f}", or_dash(theirs.loss, "{:g}".format)),
         ("best epoch", _best_epoch(report), _published_epoch(published)),
         ("validation accuracy in it", _validation(report), _published_validation(published)),
         (
             "training loss, last epoch",
-            optional(last["train_loss"], "{:.4f}".format),
-            optional(_last(published, "train_loss", theirs.train_loss), "{:g}".format),
+            or_dash(last["train_loss"], "{:.4f}".format),
+            or_dash(_last(published, "train_loss", theirs.train_loss), "{:g}".format),
         ),
         (
             "training accuracy, last epoch",
-            optional(last["train_accuracy"], percent),
-            optional(_last(published, "train_accuracy", theirs.train_accuracy), percent),
+            or_dash(last["train_accuracy"], percent),
+            or_dash(_last(published, "train_accuracy", theirs.train_accuracy), percent),
         ),
-        ("run time", optional(report.run.get("seconds"), duration), theirs.run_time),
+        ("run time", or_dash(report.run.get("seconds"), duration), theirs.run_time),
         ("parameters", f"{ours['parameters']:,}", _parameters(ours["parameters"], published)),
     ]
 
 
-def _metrics_rows(ours: Mapping[str, Any], theirs: Figures) -> list[tuple[str, str, str]]:
+def _metrics_rows(ours: Mapping[str, Any], theirs: PublishedMetrics) -> list[tuple[str, str, str]]:
     rows = [
-        (m.label, m.text(ours.get(m.name)), m.text(getattr(theirs, m.name, None))) for m in shown()
+        (m.label, m.text(ours.get(m.name)), m.text(getattr(theirs, m.name, None)))
+        for m in shown_metrics()
     ]
     return [row for row in rows if any(row[1:])]
 
 
 def _accuracy(published: Published) -> str:
     how = " (mean of the class accuracies)" if published.figures.accuracy is None else ""
-    return optional(published.figures.test_accuracy, lambda share: percent(share) + how)
+    return or_dash(published.figures.test_accuracy, lambda share: percent(share) + how)
 
 
 def _best_epoch(report: ModelReport) -> str:
@@ -259,7 +266,7 @@ def _best_epoch(report: ModelReport) -> str:
 
 def _published_epoch(published: Published) -> str:
     if published.figures.best_epoch is None or published.history.empty:
-        return optional(published.figures.best_epoch, str)
+        return or_dash(published.figures.best_epoch, str)
     return (
         f"{published.figures.best_epoch} of {len(published.history)}; "
         f"{published.best_epoch('recovered_accuracy')} by the recovered validation accuracy"
@@ -267,7 +274,7 @@ def _published_epoch(published: Published) -> str:
 
 
 def _validation(report: ModelReport) -> str:
-    return optional(report.training["validation_accuracy"], percent)
+    return or_dash(report.training["validation_accuracy"], percent)
 
 
 def _published_validation(published: Published) -> str:
@@ -291,12 +298,12 @@ def _parameters(ours: int, published: Published) -> str:
 
 
 def _setting(key: str, value: object) -> str:
-    return INSTEAD.get(key, {}).get(value if isinstance(value, int) else -1, show(value))
+    return INSTEAD.get(key, {}).get(value if isinstance(value, int) else -1, show_value(value))
 
 
 def epochs_table(history: pd.DataFrame, published: Published | None = None) -> list[str]:
     """Return a row for each epoch, folded away, and another such table of the published ones."""
-    epochs = formatted(
+    epochs = format_columns(
         history.drop(columns="weights", errors="ignore"),  # a hash, which tables of before lack
         train_loss="{:.4f}".format,
         train_accuracy=percent,
@@ -304,11 +311,11 @@ def epochs_table(history: pd.DataFrame, published: Published | None = None) -> l
         validation_accuracy=percent,
         learning_rate="{:g}".format,
     )
-    parts = folded(f"All {len(history)} epochs", table(epochs))
+    parts = details_block(f"All {len(history)} epochs", markdown_table(epochs))
     if published and len(published.history):
         steps = ["train_steps", "validation_steps"]
         shares = ("train_accuracy", "validation_accuracy", "recovered_accuracy")
-        theirs = formatted(
+        theirs = format_columns(
             published.history.drop(columns=steps),
             train_loss="{:.3f}".format,
             validation_loss="{:.3f}".format,
@@ -319,25 +326,25 @@ def epochs_table(history: pd.DataFrame, published: Published | None = None) -> l
             "recovered accuracy": "validation accuracy, recovered",
         }
         heading = f"All {len(theirs)} published epochs"
-        parts += folded(heading, table(theirs.rename(columns=names)))
+        parts += details_block(heading, markdown_table(theirs.rename(columns=names)))
     return parts
 
 
 def classes_table(classes: pd.DataFrame, published: Mapping[str, float] | None = None) -> str:
     """Return a row for each class, with the published accuracy if there is one."""
     ratios = dict.fromkeys(("precision", "recall", "f1"), "{:.3f}".format)
-    rows = formatted(classes, **ratios)
+    rows = format_columns(classes, **ratios)
     rows = rows.rename(columns={"recall": "recall (class accuracy)", "f1": "F1"})
     if published:
         theirs = classes["class"].map(published)
-        rows["published accuracy"] = [optional(share, "{:.3f}".format) for share in theirs]
+        rows["published accuracy"] = [or_dash(share, "{:.3f}".format) for share in theirs]
         rows["difference, in points"] = [
-            optional(share, points) for share in classes["recall"] - theirs
+            or_dash(share, points) for share in classes["recall"] - theirs
         ]
-    return table(rows)
+    return markdown_table(rows)
 
 
-def conclusion(report: ModelReport) -> str:
+def model_conclusion(report: ModelReport) -> str:
     """Return what the figures say of a model, as sentences."""
     metrics, history = report.metrics, report.history
     around = interval(metrics["accuracy_low"], metrics["accuracy_high"])
@@ -361,12 +368,12 @@ def conclusion(report: ModelReport) -> str:
 
 def _against_published(report: ModelReport, published: Published) -> list[str]:
     sentences = []
-    if other := differences(flat(report.settings), published.figures.settings):
+    if other := setting_differences(flat_settings(report.settings), published.figures.settings):
         parts = [
             f"`{key}` {_setting(key, mine)} (published: {_setting(key, their)})"
             for key, (mine, their) in other.items()
         ]
-        sentences.append(f"**Not the published protocol:** {listed(parts)}.")
+        sentences.append(f"**Not the published protocol:** {join_words(parts)}.")
     low, high = report.metrics["accuracy_low"], report.metrics["accuracy_high"]
     if (theirs := published.figures.test_accuracy) is not None:
         where = "inside" if low <= theirs <= high else "outside"
@@ -405,10 +412,10 @@ def hardest(classes: pd.DataFrame, confusion: pd.DataFrame) -> str:
     if not parts:
         return ""
     many = len(parts) > 1
-    return f"The hardest {'classes are' if many else 'class is'} {listed(parts)}."
+    return f"The hardest {'classes are' if many else 'class is'} {join_words(parts)}."
 
 
-def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+def flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without mappings in them, and without those of a schedule of no use."""
     values = dict(settings)
     if schedule := values.pop("scheduler", None):
@@ -421,7 +428,7 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def settings_line(settings: Mapping[str, Any]) -> str:
     """Return the settings on a line."""
-    return ", ".join(f"{key} {show(value)}" for key, value in flat(settings).items())
+    return ", ".join(f"{key} {show_value(value)}" for key, value in flat_settings(settings).items())
 
 
 def environment_table(
@@ -445,4 +452,4 @@ def environment_table(
     theirs = pd.DataFrame(published, dtype=object)
     keys = list(dict.fromkeys([*places.index, *theirs.index]))
     places = places.astype(object).reindex(keys).join(theirs)
-    return table(places.where(places.notna(), "").reset_index(names=""))
+    return markdown_table(places.where(places.notna(), "").reset_index(names=""))

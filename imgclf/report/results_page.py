@@ -8,23 +8,23 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.settings.strict import STRICT
 from imgclf.evaluation import claims as statements
 from imgclf.evaluation import replication
 from imgclf.evaluation.claims import Claim, Evidence, Verdict
-from imgclf.evaluation.replication import Offset, Row
-from imgclf.report.markdown import duration, listed, percent, points, table
+from imgclf.evaluation.replication import Offset, PublishedRow
 from imgclf.provenance.today import Today
+from imgclf.report.markdown import duration, join_words, markdown_table, percent, points
 from imgclf.report.model_pages import (
     ModelReport,
     by_dataset,
     departures,
     environment_table,
-    summary,
     summary_sentence,
+    summary_table,
 )
-from imgclf.report.study_pages import Reason, origins, origins_sentence, page_of, row_text
+from imgclf.report.study_pages import Reason, origins, origins_sentence, row_text, study_page_path
 from imgclf.results.study_results import StudyResults, value_label
+from imgclf.settings.strict import STRICT
 
 NAMED = 4
 """Of more things, the number is said and a table names them."""
@@ -49,7 +49,7 @@ class Source:
     """Of their runs, as far as that was published."""
 
 
-def page(
+def results_page(
     reports: Sequence[ModelReport],
     studies: Sequence[StudyResults],
     claims: Sequence[Claim],
@@ -60,7 +60,7 @@ def page(
     today: Today,
 ) -> str:
     """Return results.md; `more` are the further pages, by path, with what they are about."""
-    rows = replication.rows(studies)
+    rows = replication.published_rows(studies)
     verdicts = [statements.judge(claim, known) for claim in claims]
     short = _short(rows, studies, claims, verdicts, sources) if rows or claims else []
     parts = [
@@ -69,7 +69,7 @@ def page(
         *(["## In short", *short] if short else []),
         *claims_section(claims, verdicts),
         "## Models",
-        table(summary(reports)),
+        markdown_table(summary_table(reports)),
         *(text for same in by_dataset([*reports]) if (text := summary_sentence(same))),
         *departures(reports),
         *replication_section(rows, studies, reasons),
@@ -82,7 +82,7 @@ def page(
 
 
 def _short(
-    rows: Sequence[Row],
+    rows: Sequence[PublishedRow],
     studies: Sequence[StudyResults],
     claims: Sequence[Claim],
     verdicts: Sequence[Sequence[Verdict]],
@@ -102,7 +102,7 @@ def _sources(sources: Sequence[Source]) -> list[str]:
     return [f"{count}: {'; '.join(told)}."]
 
 
-def _replicated(rows: Sequence[Row]) -> str:
+def _replicated(rows: Sequence[PublishedRow]) -> str:
     states = Counter(row.state for row in rows)
     ran = len(rows) - states[replication.NOT_RUN]
     inside = sum(bool(row.accuracy_inside) for row in rows)
@@ -121,13 +121,13 @@ def _replicated(rows: Sequence[Row]) -> str:
     if missed := [row for row in rows if row.state == replication.NOT_REPRODUCED]:
         names = [f"{row.study.topic} {row.value}".strip() for row in missed[:NAMED]]
         names += [f"{len(missed) - NAMED} more"] if len(missed) > NAMED else []
-        text += f" Not reproduced: {listed(names)} ([why](#replication))."
+        text += f" Not reproduced: {join_words(names)} ([why](#replication))."
     if states[replication.UNKNOWN]:
         text += f" {states[replication.UNKNOWN]} cannot be told: one run and no spread of seeds."
     return text
 
 
-def _bias(rows: Sequence[Row], studies: Sequence[StudyResults]) -> list[str]:
+def _bias(rows: Sequence[PublishedRow], studies: Sequence[StudyResults]) -> list[str]:
     offsets = {
         "accuracies": (replication.accuracy_offset(rows), points, " points"),
         "training losses of the first epoch": (replication.loss_offset(studies, 1), points, " %"),
@@ -145,7 +145,7 @@ def _bias(rows: Sequence[Row], studies: Sequence[StudyResults]) -> list[str]:
     biased = [name for name, (found, *_) in known.items() if found and _is_biased(found)]
     few = max(len(found.differences) for found, *_ in known.values() if found) < FEW
     verdict = "Too few to tell" if few else "No bias is seen"
-    verdict = f"A bias is seen in {listed(biased)}" if biased else verdict
+    verdict = f"A bias is seen in {join_words(biased)}" if biased else verdict
     start = "**Bias.** Median offset of ours from what was published:"
     return [f"{start} {'; '.join(parts)}. {verdict}."]
 
@@ -157,7 +157,7 @@ def _is_biased(found: Offset) -> bool:
 def _statements(claims: Sequence[Claim], verdicts: Sequence[Sequence[Verdict]]) -> str:
     states = [statements.together(each).state for each in verdicts]
     each = [state for state in statements.STATES if state in states]
-    counts = listed([f"{states.count(state)} {_plural(state)}" for state in each])
+    counts = join_words([f"{states.count(state)} {_plural(state)}" for state in each])
     text = f"**Statements.** Of {len(claims)} statements made of them: {counts}."
     refuted = [
         claim.says
@@ -167,7 +167,7 @@ def _statements(claims: Sequence[Claim], verdicts: Sequence[Sequence[Verdict]]) 
     if refuted:
         names = [f"“{says}”" for says in refuted[:NAMED]]
         names += [f"{len(refuted) - NAMED} more"] if len(refuted) > NAMED else []
-        text += f" What does not hold, or makes no difference: {listed(names)}."
+        text += f" What does not hold, or makes no difference: {join_words(names)}."
     return text
 
 
@@ -219,14 +219,14 @@ def claims_section(claims: Sequence[Claim], verdicts: Sequence[Sequence[Verdict]
         "Accuracies in points, losses and times in per cent; "
         "[every difference](results/statements.md), [how they are judged](results/method.md)."
     )
-    return ["## Statements", note, table(pd.DataFrame(rows))]
+    return ["## Statements", note, markdown_table(pd.DataFrame(rows))]
 
 
 def _tables(verdicts: Sequence[Verdict]) -> str:
     kinds = {each.tables for each in verdicts}
     notes = {"validation": "runs with validation", "published": "published figures alone"}
     told = [text for kind, text in notes.items() if kind in kinds]
-    return f" ({listed(told)})" if told else ""
+    return f" ({join_words(told)})" if told else ""
 
 
 def statements_page(claims: Sequence[Claim], known: Evidence) -> str:
@@ -245,12 +245,12 @@ def statements_page(claims: Sequence[Claim], known: Evidence) -> str:
         about = f"Of {claim.of}" + (f", `{claim.study}`" if claim.study else "") + "."
         note = f" {claim.note[0].upper()}{claim.note[1:]}." if claim.note else ""
         parts += [f"## {claim.says}", about + note, f"**{statements.wording(judged)}**"]
-        parts.append(table(pd.DataFrame(rows)))
+        parts.append(markdown_table(pd.DataFrame(rows)))
     return "\n\n".join(parts) + "\n"
 
 
 def replication_section(
-    rows: Sequence[Row], studies: Sequence[StudyResults], reasons: Sequence[Reason]
+    rows: Sequence[PublishedRow], studies: Sequence[StudyResults], reasons: Sequence[Reason]
 ) -> list[str]:
     """Return a row for each published table, and the published rows that are not reproduced."""
     if not rows:
@@ -263,7 +263,7 @@ def replication_section(
             ran = len(mine) - states[replication.NOT_RUN]
             lines.append(
                 {
-                    "published table": f"[{results.study.title}]({page_of(results)})",
+                    "published table": f"[{results.study.title}]({study_page_path(results)})",
                     "rows": str(len(mine)),
                     "not run yet": str(states[replication.NOT_RUN]),
                     "seeds": _range([row.runs for row in mine]),
@@ -273,7 +273,7 @@ def replication_section(
     why = {(reason.study, reason.value): reason for reason in reasons}
     missed = [
         {
-            "row": f"[{row.study.topic}]({page_of(row.study)}) {value_label(row.value)}",
+            "row": f"[{row.study.topic}]({study_page_path(row.study)}) {value_label(row.value)}",
             "published": _figures(row.published, row.published_loss),
             "ours, mean": _figures(row.accuracy, row.loss),
             "what": row_text(row, why.get((row.study.topic, row.value)), studies),
@@ -282,8 +282,8 @@ def replication_section(
         if row.state == replication.NOT_REPRODUCED
     ]
     note = "Published rows run again by the published protocol; each configuration is run once."
-    parts = ["## Replication", note, table(pd.DataFrame(lines))]
-    return [*parts, "Not reproduced:", table(pd.DataFrame(missed))] if missed else parts
+    parts = ["## Replication", note, markdown_table(pd.DataFrame(lines))]
+    return [*parts, "Not reproduced:", markdown_table(pd.DataFrame(missed))] if missed else parts
 
 
 def _range(numbers: Sequence[int]) -> str:
@@ -305,7 +305,7 @@ def studies_section(studies: Sequence[StudyResults]) -> list[str]:
             accuracy = results.by_value[chosen or ""]["accuracy"].mean() if several else math.nan
             rows.append(
                 {
-                    "study": f"[{results.study.title}]({page_of(results)})",
+                    "study": f"[{results.study.title}]({study_page_path(results)})",
                     "values": str(len(results.by_value)),
                     "runs": str(len(results.runs)),
                     "chosen by validation": value_label(chosen or "") if several else "",
@@ -318,7 +318,7 @@ def studies_section(studies: Sequence[StudyResults]) -> list[str]:
         "Runs by other protocols than the published one, most with validation images: values are "
         "chosen by validation accuracy, and test accuracy says what the choice is worth."
     )
-    return ["## Studies", note, table(pd.DataFrame(rows))]
+    return ["## Studies", note, markdown_table(pd.DataFrame(rows))]
 
 
 def _made_by(studies: Sequence[StudyResults], today: Today) -> str:

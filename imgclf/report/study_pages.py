@@ -7,19 +7,27 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from imgclf.settings.strict import STRICT
 from imgclf.evaluation import replication
 from imgclf.evaluation.claims import OPEN, compared_text, seeds_text
 from imgclf.evaluation.families import Compared
-from imgclf.evaluation.quantities import ACCURACY
-from imgclf.evaluation.replication import Row
-from imgclf.report.figures import FIGURES
-from imgclf.report.markdown import folded, listed, optional, percent, points, show, table
-from imgclf.provenance.today import Origin, Today
-from imgclf.report.model_pages import ModelReport, data_remark
-from imgclf.report.model_pages import summary as model_summary
 from imgclf.evaluation.metrics import METRICS
+from imgclf.evaluation.quantities import ACCURACY
+from imgclf.evaluation.replication import PublishedRow
+from imgclf.provenance.today import Origin, Today
+from imgclf.report.figures import FIGURES
+from imgclf.report.markdown import (
+    details_block,
+    join_words,
+    markdown_table,
+    or_dash,
+    percent,
+    points,
+    show_value,
+)
+from imgclf.report.model_pages import ModelReport, data_remark
+from imgclf.report.model_pages import summary_table as model_summary
 from imgclf.results.study_results import NetworkResults, StudyResults, value_label
+from imgclf.settings.strict import STRICT
 
 LONG = 20
 """Of more rows, half as many are shown."""
@@ -41,12 +49,12 @@ class Reason:
     """A study and its value, which differ in nothing but the reason."""
 
 
-def page_of(results: StudyResults) -> str:
+def study_page_path(results: StudyResults) -> str:
     """Return the path of the page of a study, from results.md."""
     return f"results/studies/{results.topic}.md"
 
 
-def pages(
+def study_pages(
     studies: Sequence[StudyResults],
     reasons: Sequence[Reason],
     pictures: Mapping[str, str],
@@ -62,7 +70,7 @@ def pages(
         if len(results.runs) or results.replicates:
             topics.setdefault(results.topic, []).append(results)
     return {
-        page_of(of_topic[0]): _page(of_topic, studies, reasons, pictures, today)
+        study_page_path(of_topic[0]): _page(of_topic, studies, reasons, pictures, today)
         for of_topic in topics.values()
     }
 
@@ -119,7 +127,7 @@ def origins_sentence(origins: Sequence[Origin]) -> str:
         ]
         text += (
             f"; {count['carried']} were made by older code and carried over to today's, because "
-            f"both compute the same: {listed(how)}"
+            f"both compute the same: {join_words(how)}"
         )
     return f"{text}; {count['other']} are of other code."
 
@@ -143,7 +151,7 @@ def _outdated(results: StudyResults, origins: Mapping[str, Origin]) -> list[str]
         if len(old) == len(results.runs):
             notes.append(f"all runs are of other {what}: {command}")
         elif old:
-            names = listed([f"`{name}`" for name in old])
+            names = join_words([f"`{name}`" for name in old])
             count = f"{len(old)} of {len(results.runs)}"
             notes.append(f"{count} runs are of other {what} ({names}): {command}")
     return notes
@@ -175,20 +183,20 @@ def study_section(
         *parts,
         *_pictures(results, pictures),
         *replicated,
-        *([] if alone else values_table(results, reference(results, studies))),
-        conclusion(results),
+        *([] if alone else values_table(results, reference_note(results, studies))),
+        study_conclusion(results),
         *seeds_sentence(results, studies),
     ]
 
 
 def _about(results: StudyResults) -> list[str]:
-    fixed = [f"`{key}` {show(value)}" for key, value in results.study.fixed.items()]
+    fixed = [f"`{key}` {show_value(value)}" for key, value in results.study.fixed.items()]
     where = (
         "Unless its own parameters say otherwise, in each run"
         if results.study.cases
         else "In every run"
     )
-    return [f"{where}, {listed(fixed)}."] if fixed else []
+    return [f"{where}, {join_words(fixed)}."] if fixed else []
 
 
 def _sentence(text: str) -> str:
@@ -202,10 +210,10 @@ def _pictures(results: StudyResults, pictures: Mapping[str, str]) -> list[str]:
         for part, title in names.items()
         if f"study_{results.name}{part}" in pictures
     ]
-    return shown if len(results.by_value) <= LONG else folded("Picture", *shown)
+    return shown if len(results.by_value) <= LONG else details_block("Picture", *shown)
 
 
-def reference(results: StudyResults, studies: Sequence[StudyResults]) -> str:
+def reference_note(results: StudyResults, studies: Sequence[StudyResults]) -> str:
     """Return the value that others are compared with: validation's choice, else the base case.
 
     Never the best by test accuracy, which is too good by chance. Without a base case it is the
@@ -225,7 +233,7 @@ def replication_table(
     results: StudyResults, studies: Sequence[StudyResults], reasons: Sequence[Reason]
 ) -> list[str]:
     """Return a row for each published row, with our interval of one new run."""
-    rows = replication.rows([results])
+    rows = replication.published_rows([results])
     if not rows:
         return []
     why = {(reason.study, reason.value): reason for reason in reasons}
@@ -235,35 +243,35 @@ def replication_table(
             "seeds": row.runs,
             "published accuracy": percent(row.published),
             "ours, one new run": _ends(row.interval, percent),
-            "published loss": optional(row.published_loss, "{:g}".format),
+            "published loss": or_dash(row.published_loss, "{:g}".format),
             "ours, one new run ": _ends(row.loss_interval, "{:.4f}".format),
             "verdict": row_text(row, why.get((results.topic, row.value)), studies),
         }
         for row in rows
     ]
     frame = pd.DataFrame(lines)
-    return [table(frame.loc[:, (frame != "").any()])]
+    return [markdown_table(frame.loc[:, (frame != "").any()])]
 
 
 def _ends(ends: tuple[float, float], show: Callable[[float], str]) -> str:
     return "" if math.isnan(ends[0]) else f"{show(ends[0])} to {show(ends[1])}"
 
 
-def row_text(row: Row, reason: Reason | None, studies: Sequence[StudyResults]) -> str:
+def row_text(row: PublishedRow, reason: Reason | None, studies: Sequence[StudyResults]) -> str:
     """Return whether a row is reproduced; if not, in what, and why as far as that was tested."""
     if row.state != replication.NOT_REPRODUCED:
         return row.state
     parts = [] if row.accuracy_inside is not False else [f"accuracy {_off(row)}"]
     if row.loss_inside is False:
         parts.append(f"loss {100 * (row.loss / row.published_loss - 1):+.1f} %")
-    return f"**not reproduced**: {listed(parts)}; {_why(reason, row, studies)}"
+    return f"**not reproduced**: {join_words(parts)}; {_why(reason, row, studies)}"
 
 
-def _off(row: Row) -> str:
+def _off(row: PublishedRow) -> str:
     return f"{points(row.accuracy - row.published)} points"
 
 
-def _why(reason: Reason | None, row: Row, studies: Sequence[StudyResults]) -> str:
+def _why(reason: Reason | None, row: PublishedRow, studies: Sequence[StudyResults]) -> str:
     """Return a reason, what its test gave, and whether that explains the published accuracy."""
     if not reason:
         return "not explained"
@@ -291,23 +299,23 @@ def values_table(results: StudyResults, against: str) -> list[str]:
         cells = {
             "value": value_label(value),
             "seeds": int(row["runs"]),
-            "validation accuracy": optional(row["validation_accuracy"], percent),
+            "validation accuracy": or_dash(row["validation_accuracy"], percent),
             "test accuracy": _mean(row["accuracy"], row["deviation"]),
             "training loss": f"{row['train_loss']:.4f}",
         }
         if not results.replicates:
-            cells["published"] = optional(row["published"], percent)
+            cells["published"] = or_dash(row["published"], percent)
         if len(results.by_value) > 1:
             cells[f"against {value_label(against)}"] = _against(value, against, of_study)
         rows.append(cells)
     whole = pd.DataFrame(rows)
     whole = whole.loc[:, (whole != "").any()]
     if len(whole) <= LONG:
-        return [table(whole)]
+        return [markdown_table(whole)]
     first = summary["validation_accuracy"].sort_values(ascending=False, kind="stable").index
     heading = f"The {LONG // 2} best of {len(whole)} by validation accuracy:"
-    shown = table(whole.loc[first[: LONG // 2]])
-    return [heading, shown, *folded(f"All {len(whole)} values", table(whole))]
+    shown = markdown_table(whole.loc[first[: LONG // 2]])
+    return [heading, shown, *details_block(f"All {len(whole)} values", markdown_table(whole))]
 
 
 def _against(value: str, against: str, of_study: Mapping[tuple[str, str], Compared]) -> str:
@@ -316,10 +324,10 @@ def _against(value: str, against: str, of_study: Mapping[tuple[str, str], Compar
     found = of_study.get((value, against))
     if found is None:
         return "one seed each: not known"
-    return f"{compared_text(found, ACCURACY)}: {relation(found)}"
+    return f"{compared_text(found, ACCURACY)}: {relation_words(found)}"
 
 
-def relation(found: Compared) -> str:
+def relation_words(found: Compared) -> str:
     """Return how a first value's accuracy stands to a second's."""
     if found.above or found.below:
         return "above" if found.above else "below"
@@ -328,7 +336,7 @@ def relation(found: Compared) -> str:
     return f"{OPEN}: {seeds_text(found.more_seeds)}"
 
 
-def conclusion(results: StudyResults) -> str:
+def study_conclusion(results: StudyResults) -> str:
     """Return what is chosen on validation, and what it is worth."""
     means = {value: runs["accuracy"].mean() for value, runs in results.by_value.items()}
     if len(means) == 1:
@@ -371,7 +379,7 @@ def seeds_sentence(results: StudyResults, others: Sequence[StudyResults]) -> lis
         f"but the seed."
     )
     if len(published) > 1:
-        figures = listed(list(map(percent, sorted(published))))
+        figures = join_words(list(map(percent, sorted(published))))
         text += f" This same configuration was published as {figures}, in different tables."
     return [text]
 
@@ -393,8 +401,8 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
         *_notes(results.study.note, *map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
-        table(summary.loc[:, (summary != "").any()]),
-        conclusion(results),
+        markdown_table(summary.loc[:, (summary != "").any()]),
+        study_conclusion(results),
     ]
 
 

@@ -16,8 +16,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as settings_dataclass
 
 from imgclf.common.errors import UserError
-from imgclf.settings.strict import STRICT
 from imgclf.settings import strict
+from imgclf.settings.strict import STRICT
 
 DECIMALS = 3
 """Of the accuracies in a published history."""
@@ -27,7 +27,7 @@ Entry = TypeVar("Entry")
 
 
 @settings_dataclass(frozen=True, kw_only=True, config=STRICT)
-class Figures:
+class PublishedMetrics:
     """The figures published of one network; None or empty where there is none."""
 
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -67,7 +67,7 @@ class _File:
 
     train_images: int
     validation_images: int
-    models: dict[str, Figures]
+    models: dict[str, PublishedMetrics]
 
 
 @settings_dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -83,7 +83,7 @@ class Published:
     """What was published of one network on one data set."""
 
     dataset: str
-    figures: Figures
+    figures: PublishedMetrics
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     """A row an epoch, or no row at all. Columns: epoch, train_steps, train_loss, train_accuracy,
     validation_steps, validation_loss, validation_accuracy (as published), recovered_accuracy."""
@@ -113,7 +113,7 @@ class Published:
         return self.best_epochs(column)[0]
 
 
-def load(folder: Path, dataset: str) -> dict[str, Published]:
+def load_published(folder: Path, dataset: str) -> dict[str, Published]:
     """Return what was published of each network on a data set; nothing if there is no file.
 
     Raises `UserError` for the first thing amiss in the file.
@@ -121,15 +121,15 @@ def load(folder: Path, dataset: str) -> dict[str, Published]:
     path = folder / f"{dataset}.yaml"
     if not path.exists():
         return {}
-    values = strict.parse(path.read_text(encoding="utf-8"))
+    values = strict.parse_yaml(path.read_text(encoding="utf-8"))
     try:
         if "copy_of" in values:
-            copy = strict.read(_Copy, values, "")
-            original = load(folder, copy.copy_of)
+            copy = strict.read_settings(_Copy, values, "")
+            original = load_published(folder, copy.copy_of)
             if not original:
                 raise UserError(f"copy_of: nothing is published of {copy.copy_of!r}")
             return {name: replace(each, remark=copy.remark) for name, each in original.items()}
-        file = strict.read(_File, values, "")
+        file = strict.read_settings(_File, values, "")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     histories = _histories(folder / f"{dataset}_history.csv", file)
@@ -145,15 +145,15 @@ def load(folder: Path, dataset: str) -> dict[str, Published]:
     }
 
 
-def remark(folder: Path, dataset: str) -> str:
+def published_remark(folder: Path, dataset: str) -> str:
     """Return what results on a data set must say of it, if it is nearly another one; else nothing.
 
     Raises `UserError` as `load`.
     """
-    return next((each.remark for each in load(folder, dataset).values()), "")
+    return next((each.remark for each in load_published(folder, dataset).values()), "")
 
 
-def entries(folder: Path, name: str, kind: type[Entry]) -> list[Entry]:
+def load_published_entries(folder: Path, name: str, kind: type[Entry]) -> list[Entry]:
     """Return the list `name` in the file NAME.yaml; nothing if there is no file.
 
     Raises `UserError` for the first thing amiss in the file.
@@ -162,10 +162,12 @@ def entries(folder: Path, name: str, kind: type[Entry]) -> list[Entry]:
     if not path.exists():
         return []
     try:
-        values = strict.parse(path.read_text(encoding="utf-8"))
+        values = strict.parse_yaml(path.read_text(encoding="utf-8"))
         if not isinstance(values.get(name), list):
             raise UserError(f"{name}: {values.get(name)!r} is not a list")
-        return [strict.read(kind, each, f"{name}.{i}") for i, each in enumerate(values[name])]
+        return [
+            strict.read_settings(kind, each, f"{name}.{i}") for i, each in enumerate(values[name])
+        ]
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -174,7 +176,7 @@ def _histories(path: Path, file: _File) -> dict[str, pd.DataFrame]:
     if not path.exists():
         return {}
     history = pd.read_csv(path)
-    history["recovered_accuracy"] = recovered(
+    history["recovered_accuracy"] = recovered_accuracy(
         history["validation_accuracy"],
         history["train_accuracy"],
         file.train_images,
@@ -186,7 +188,7 @@ def _histories(path: Path, file: _File) -> dict[str, pd.DataFrame]:
     }
 
 
-def recovered(
+def recovered_accuracy(
     mixed: "pd.Series[float]", train: "pd.Series[float]", train_images: int, validation_images: int
 ) -> "pd.Series[float]":
     """Return the validation accuracies in `mixed`, which counted the training images as well."""
@@ -194,13 +196,13 @@ def recovered(
     return (1 + ratio) * mixed - ratio * train
 
 
-def rounding(train_images: int, validation_images: int) -> float:
+def rounding_error(train_images: int, validation_images: int) -> float:
     """Return how far a recovered accuracy may be from the truth, by rounding of both published."""
     ratio = train_images / validation_images
     return (1 + 2 * ratio) * 0.5 * 0.1**DECIMALS
 
 
-def differences(
+def setting_differences(
     ours: Mapping[str, object], theirs: Mapping[str, object]
 ) -> dict[str, tuple[object, object]]:
     """Return ours and theirs of each published setting that is not the same in ours.

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imgclf.evaluation.families import Family, family
+from imgclf.evaluation.families import Family, compare_all_pairs
 from imgclf.evaluation.quantities import ACCURACY, TRAINING_LOSS, Quantity
 from imgclf.evaluation.statistics import Bits, Sample, Spread, pooled, prediction_interval
-from imgclf.settings.model_settings import TrainingSettings
-from imgclf.results.published_results import Published
-from imgclf.settings.study_settings import Study, lookup, parse
-from imgclf.results.tables import confusion as confusion_of
-from imgclf.results.tables import read_optional
 from imgclf.results import published_results as publications
+from imgclf.results.published_results import Published
+from imgclf.results.tables import confusion_table, read_optional_table
+from imgclf.settings.model_settings import TrainingSettings
+from imgclf.settings.study_settings import Study, lookup_setting, parse_study
 
 ENOUGH = 5
 """Runs whose own spread is used. Of fewer, it is pooled: t of one degree of freedom is 12.7."""
@@ -54,7 +53,7 @@ class NetworkResults:
         """Settings that are not as published, ours and theirs."""
         if not self.published:
             return {}
-        return publications.differences(self.settings, self.published.figures.settings)
+        return publications.setting_differences(self.settings, self.published.figures.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +147,9 @@ class StudyResults:
         """Return every pair of values, compared and corrected together."""
         if quantity.name not in self._families:
             spread = self.pooled_spread(quantity)
-            self._families[quantity.name] = family(self.samples(quantity), spread, quantity.margin)
+            self._families[quantity.name] = compare_all_pairs(
+                self.samples(quantity), spread, quantity.margin
+            )
         return self._families[quantity.name]
 
     @cached_property
@@ -172,7 +173,7 @@ class StudyResults:
             own = {_of_run(key, run) for key in varied}
             fixed = {_of_run(key, run): value for key, value in self.study.fixed.items()}
             if any(
-                key not in own and lookup(settings, key, value) != value
+                key not in own and lookup_setting(settings, key, value) != value
                 for key, value in fixed.items()
             ):
                 names.append(str(run["name"]))
@@ -269,13 +270,14 @@ _TABLES: dict[str, tuple[str, ...]] = {
 """The tables of a study, and the columns that one without runs has."""
 
 
-def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResults:
+def load_study_results(name: str, studies: Path, tables: Path, published: Path) -> StudyResults:
     """Return the results in the folder `tables` of studies/NAME.yaml."""
-    study = parse((studies / f"{name}.yaml").read_text(encoding="utf-8"))
+    study = parse_study((studies / f"{name}.yaml").read_text(encoding="utf-8"))
     runs, history, classes, correct = (
-        read_optional(tables / f"{name}{part}.csv", *columns) for part, columns in _TABLES.items()
+        read_optional_table(tables / f"{name}{part}.csv", *columns)
+        for part, columns in _TABLES.items()
     )
-    confusion = read_optional(
+    confusion = read_optional_table(
         tables / f"{name}_confusion.csv", "name", "actual", "predicted", "count"
     )
     networks = []
@@ -283,14 +285,14 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
     datasets = [str(each) for each in runs["dataset"].unique()]
     if any("model" in case for case in study.cases):
         runs = _by_model(runs) if "model" in runs else runs
-        known = {each: publications.load(published, each) for each in datasets}
+        known = {each: publications.load_published(published, each) for each in datasets}
         networks = [
             _network(of_value, history, classes, confusion, known)
             for _, of_value in runs.groupby("value", sort=False)
         ]
     folder = published / "studies"
     theirs = study.published or name
-    figures = read_optional(folder / f"{theirs}.csv", "value", "accuracy", "train_loss")
+    figures = read_optional_table(folder / f"{theirs}.csv", "value", "accuracy", "train_loss")
     return StudyResults(
         name=name,
         study=study,
@@ -300,11 +302,13 @@ def load(name: str, studies: Path, tables: Path, published: Path) -> StudyResult
         confusion=confusion,
         correct=dict(zip(correct["name"], map(_bits, correct["correct"]), strict=True)),
         published=_of_networks(networks) if networks else figures,
-        published_history=read_optional(
+        published_history=read_optional_table(
             folder / f"{theirs}_history.csv", "value", "epoch", "train_loss"
         ),
         networks=networks,
-        remarks=[text for each in datasets if (text := publications.remark(published, each))],
+        remarks=[
+            text for each in datasets if (text := publications.published_remark(published, each))
+        ],
     )
 
 
@@ -336,7 +340,9 @@ def _network(
         settings=json.loads(str(run.get("settings", "{}"))),
         history=history,
         classes=classes,
-        confusion=confusion_of(confusion, list(classes["class"])) if len(confusion) else confusion,
+        confusion=confusion_table(confusion, list(classes["class"]))
+        if len(confusion)
+        else confusion,
         published=published[run["dataset"]].get(model),
     )
 
@@ -356,18 +362,21 @@ def _of_networks(networks: list[NetworkResults]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
-def load_all(studies: Path, tables: Path, published: Path) -> list[StudyResults]:
+def load_all_study_results(studies: Path, tables: Path, published: Path) -> list[StudyResults]:
     """Return every study that has results, and every replication with or without, by name.
 
     A run that is the same in several studies counts in all of them, whichever has made it.
     """
-    found = [load(name, studies, tables, published) for name in names(studies, tables)]
+    found = [
+        load_study_results(name, studies, tables, published)
+        for name in study_names(studies, tables)
+    ]
     groups = _configurations(found)
     shared = [_shared(results, groups) for results in found]
     return [replace(results, siblings=_siblings(results, groups)) for results in shared]
 
 
-def names(studies: Path, tables: Path) -> list[str]:
+def study_names(studies: Path, tables: Path) -> list[str]:
     """Return the studies that have results or replicate what was published, by name."""
     return sorted(
         path.stem
@@ -377,7 +386,7 @@ def names(studies: Path, tables: Path) -> list[str]:
 
 
 def _replicates(path: Path) -> bool:
-    return bool(parse(path.read_text(encoding="utf-8")).published)
+    return bool(parse_study(path.read_text(encoding="utf-8")).published)
 
 
 @dataclass(frozen=True, kw_only=True)

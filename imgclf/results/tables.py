@@ -24,19 +24,19 @@ TEXT = dict.fromkeys(_TEXT, str)
 """Columns that are read as they stand: pandas would make numbers of values, and nothing of "NA"."""
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     """Return the table in a file."""
     return pd.read_csv(path, converters=TEXT)
 
 
-def read_optional(path: Path, *columns: str) -> pd.DataFrame:
+def read_optional_table(path: Path, *columns: str) -> pd.DataFrame:
     """Return the table in a file; a table of these columns and no rows if there is none."""
     if path.exists():
-        return read(path)
+        return read_table(path)
     return pd.DataFrame({name: pd.Series(dtype=TEXT.get(name, float)) for name in columns})
 
 
-def confusion(pairs: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def confusion_table(pairs: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Return how often each true class (row) was predicted as each class (column).
 
     `pairs` has the columns actual and predicted and a row a test image; or, with a column count, a

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from imgclf.settings.strict import STRICT
 from imgclf.settings import strict
+from imgclf.settings.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -49,24 +49,24 @@ class FolderSettings(DataSettings):
     """The share of files that may be unreadable; they are left out."""
 
 
-def read(name: str, entry: object) -> DataSettings:
+def read_data_settings(name: str, entry: object) -> DataSettings:
     """Return the settings in the entry `name` of `data`; its source decides which keys it has.
 
     Raises `UserError` for the first thing amiss.
     """
     where = f"data.{name}"
     if not isinstance(entry, dict):
-        return strict.read(DataSettings, entry, where)
+        return strict.read_settings(DataSettings, entry, where)
     filled = {"source": name} | entry
     kind = FolderSettings if filled["source"] == "image_folder" else DownloadSettings
-    return strict.read(kind, filled, where)
+    return strict.read_settings(kind, filled, where)
 
 
 PLACE = ("mirror", "path")
 """Where files are; with their hashes known, that is no part of what they are."""
 
 
-def of_files(values: DataSettings) -> dict[str, object]:
+def file_settings(values: DataSettings) -> dict[str, object]:
     """Return what decides the bytes of a data set's files."""
     found: dict[str, object] = {"source": values.source}
     for key in ("sha256", "path"):
@@ -75,7 +75,7 @@ def of_files(values: DataSettings) -> dict[str, object]:
     return found
 
 
-def of_arrays(values: DataSettings) -> dict[str, object]:
+def array_settings(values: DataSettings) -> dict[str, object]:
     """Return what decides the arrays that are made of a data set's files."""
-    chosen = strict.chosen(values)
+    chosen = strict.non_defaults(values)
     return {key: value for key, value in chosen.items() if key not in (*PLACE, "sha256")}

@@ -13,14 +13,14 @@ from pydantic.dataclasses import dataclass
 from imgclf.common.device_errors import in_one_line
 from imgclf.common.errors import UserError
 from imgclf.common.registry import one_of
-from imgclf.settings.strict import STRICT
-from imgclf.settings.weights_settings import WeightsScaling, check_weights
 from imgclf.inference.losses import LOSSES
 from imgclf.networks import NETWORKS
 from imgclf.networks.network import Network
+from imgclf.settings import strict
+from imgclf.settings.strict import STRICT
+from imgclf.settings.weights_settings import WeightsScaling, check_weights
 from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.schedulers import SCHEDULERS
-from imgclf.settings import strict
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,7 +107,9 @@ class Model:
             return self.network.build((shape[0], size, size) if size else shape, num_classes)
 
 
-def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSettings) -> Model:
+def read_model(
+    name: str, entry: object, datasets: Iterable[str], defaults: TrainingSettings
+) -> Model:
     """Return the model `name` from its flat settings; `defaults` are those it does not mention.
 
     `datasets` are those there are. Raises `UserError` for the first thing amiss.
@@ -119,24 +121,24 @@ def read(name: str, entry: object, datasets: Iterable[str], defaults: TrainingSe
         if key not in entry:
             raise UserError(f"{where}.{key}: is missing")
         if entry[key] not in known:
-            raise strict.unknown(f"{where}.{key}", entry[key], known)
+            raise strict.unknown_name(f"{where}.{key}", entry[key], known)
     network = NETWORKS[entry["network"]]
     training = {field.name for field in fields(TrainingSettings)}
     options = {field.name for field in fields(network)}
     for key in entry:
         if key not in training | options | {"dataset", "network"}:
-            raise strict.unknown(where, key, training | options | {"dataset", "network"})
+            raise strict.unknown_name(where, key, training | options | {"dataset", "network"})
     merged = _merge(asdict(defaults), {key: entry[key] for key in entry if key in training})
     return Model(
         name=name,
         dataset=entry["dataset"],
         network_name=entry["network"],
-        network=strict.read(network, {k: entry[k] for k in entry if k in options}, where),
-        training=strict.read(TrainingSettings, merged, where),
+        network=strict.read_settings(network, {k: entry[k] for k in entry if k in options}, where),
+        training=strict.read_settings(TrainingSettings, merged, where),
     )
 
 
-def check_together(model: Model) -> None:
+def check_model(model: Model) -> None:
     """Raise `UserError` for the first settings of `model` that contradict each other."""
     where, training = f"zoo.{model.name}", model.training
     if training.weights == "imagenet" and not model.network.imagenet:
@@ -173,7 +175,7 @@ def _check_frozen(model: Model, where: str) -> None:
             )
 
 
-def backbone(model: Model) -> Model:
+def backbone_model(model: Model) -> Model:
     """Return `model` as far as a frozen backbone's features depend on it."""
     of_images = ("image_size", "train_images", "device", "threads", "deterministic")
     used = ("weights", "weights_scaling", "freeze", *of_images)
@@ -181,18 +183,18 @@ def backbone(model: Model) -> Model:
     return replace(model, training=training)
 
 
-def describe(model: Model) -> dict[str, Any]:
+def model_values(model: Model) -> dict[str, Any]:
     """Return the flat settings of `model`, all filled in: what `read` makes the same model of."""
     network = {"network": model.network_name} | asdict(model.network)
     return {"dataset": model.dataset} | network | asdict(model.training)
 
 
-def identity(model: Model, data: Mapping[str, object], launcher: str) -> dict[str, Any]:
+def model_identity(model: Model, data: Mapping[str, object], launcher: str) -> dict[str, Any]:
     """Return what was asked for: `data` decides the arrays, and all that is a default is left out.
 
     So a new setting whose default changes nothing makes no result another one.
     """
-    network, training = strict.chosen(model.network), strict.chosen(model.training)
+    network, training = strict.non_defaults(model.network), strict.non_defaults(model.training)
     if "weights" in training:
         training["weights"] = weights_identity(model)
     return {
@@ -209,11 +211,11 @@ def weights_identity(model: Model) -> str:
     return f"imagenet {model.network_name}" if weights == "imagenet" else weights.partition("#")[2]
 
 
-def of_settings(name: str, described: Mapping[str, Any]) -> Model:
+def model_of_values(name: str, described: Mapping[str, Any]) -> Model:
     """Return the model whose flat settings `describe` gave, as recorded in a table."""
     known = {"validation_images"}  # of the data, recorded beside them
     entry = {key: value for key, value in described.items() if key not in known}
-    return read(name, entry, [str(entry.get("dataset"))], TrainingSettings())
+    return read_model(name, entry, [str(entry.get("dataset"))], TrainingSettings())
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

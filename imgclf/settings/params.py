@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from imgclf.settings.data_settings import DataSettings
 from imgclf.common.errors import UserError
-from imgclf.settings.strict import STRICT
+from imgclf.settings import data_settings, model_settings, strict
+from imgclf.settings.data_settings import DataSettings
 from imgclf.settings.model_settings import Model, TrainingSettings
-from imgclf.settings import data_settings, strict, model_settings
+from imgclf.settings.strict import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -34,12 +34,12 @@ _STRUCTURE = ("datasets", "models", "data", "zoo")
 _LAUNCHER = "launcher"
 
 
-def parse(text: str) -> Params:
+def parse_params(text: str) -> Params:
     """Return the parameters in the YAML `text`; raise `UserError` for the first thing amiss."""
-    return check(strict.parse(text))
+    return check_params(strict.parse_yaml(text))
 
 
-def check(values: Mapping[str, Any]) -> Params:
+def check_params(values: Mapping[str, Any]) -> Params:
     """Return the parameters in `values`, as YAML has them; raise `UserError` as `parse` does."""
     for key in _STRUCTURE:
         if key not in values:
@@ -54,7 +54,7 @@ def check(values: Mapping[str, Any]) -> Params:
     known = {field.name for field in fields(TrainingSettings)} | {*_STRUCTURE, _LAUNCHER}
     for key in shared:
         if key not in known:
-            raise strict.unknown("parameters", key, known)
+            raise strict.unknown_name("parameters", key, known)
     for name, kind in (("data", "data set"), ("zoo", "model")):
         if not isinstance(values[name], dict):
             raise UserError(f"{name}: {values[name]!r} is not a mapping of each {kind} to its keys")
@@ -63,9 +63,15 @@ def check(values: Mapping[str, Any]) -> Params:
                 raise UserError(
                     f"{name}: {key!r}: a {kind}'s name is letters, digits and underscores"
                 )
-    defaults = strict.read(TrainingSettings, shared, "")
-    data = {name: data_settings.read(name, entry) for name, entry in values["data"].items()}
-    zoo = {name: model_settings.read(name, entry, data, defaults) for name, entry in values["zoo"].items()}
+    defaults = strict.read_settings(TrainingSettings, shared, "")
+    data = {
+        name: data_settings.read_data_settings(name, entry)
+        for name, entry in values["data"].items()
+    }
+    zoo = {
+        name: model_settings.read_model(name, entry, data, defaults)
+        for name, entry in values["zoo"].items()
+    }
     params = Params(
         datasets=_names("datasets", values["datasets"], data),
         models=_names("models", values["models"], zoo),
@@ -82,7 +88,7 @@ def _names(key: str, values: object, known: Mapping[str, object]) -> list[str]:
         raise UserError(f"{key}: {values!r} is not a list of names. Allowed: {', '.join(known)}")
     for value in values:
         if not isinstance(value, str) or value not in known:
-            raise strict.unknown(key, value, known)
+            raise strict.unknown_name(key, value, known)
     if len(set(values)) < len(values):
         raise UserError(f"{key}: {values!r} names one of them twice")
     return values
@@ -91,7 +97,7 @@ def _names(key: str, values: object, known: Mapping[str, object]) -> list[str]:
 def _check_together(params: Params) -> None:
     for name in params.models:
         chosen = params.zoo[name]
-        model_settings.check_together(chosen)
+        model_settings.check_model(chosen)
         if chosen.dataset not in params.datasets:
             raise UserError(
                 f"zoo.{name}.dataset: {chosen.dataset!r} is not in datasets {params.datasets}; add "

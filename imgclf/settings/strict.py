@@ -17,7 +17,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 T = TypeVar("T")
 
 
-def unknown(where: str, name: object, known: Iterable[object]) -> UserError:
+def unknown_name(where: str, name: object, known: Iterable[object]) -> UserError:
     """Return the error for `name`, given at `where`, which is not one of `known`."""
     names = sorted(map(str, known))
     close = difflib.get_close_matches(str(name), names, n=1)
@@ -25,7 +25,7 @@ def unknown(where: str, name: object, known: Iterable[object]) -> UserError:
     return UserError(f"{where}: {name!r} is unknown. {hint}Allowed: {', '.join(names)}")
 
 
-def read(settings: type[T], values: object, where: str) -> T:
+def read_settings(settings: type[T], values: object, where: str) -> T:
     """Return `settings`, a dataclass, made from the mapping `values`.
 
     Raises `UserError` for the first unknown key, wrong type or value out of range; `where` is
@@ -42,13 +42,13 @@ def read(settings: type[T], values: object, where: str) -> T:
         raise UserError(f"{where or 'parameters'}: {error}") from None
 
 
-def chosen(values: Any) -> dict[str, Any]:
+def non_defaults(values: Any) -> dict[str, Any]:
     """Return the fields of a settings dataclass that are not its defaults, as JSON has them."""
     found = {}
     for field in fields(values):
         value = getattr(values, field.name)
         if is_dataclass(value):
-            value = chosen(value)
+            value = non_defaults(value)
             different = bool(value)
         else:
             different = value != field.default
@@ -68,7 +68,7 @@ def _explain(problem: Any, settings: type, where: str) -> UserError:
         fields = settings.__dataclass_fields__  # type: ignore[attr-defined]
         for part in problem["loc"][:-1]:
             fields = fields[part].type.__dataclass_fields__
-        return unknown(path.rpartition(".")[0] or "parameters", problem["loc"][-1], fields)
+        return unknown_name(path.rpartition(".")[0] or "parameters", problem["loc"][-1], fields)
     if problem["type"] in ("missing", "missing_argument"):
         return UserError(f"{path}: is missing")
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -76,7 +76,7 @@ def _explain(problem: Any, settings: type, where: str) -> UserError:
     return UserError(f"{path}: {problem['input']!r} is not allowed: {message}")
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse_yaml(text: str) -> dict[str, Any]:
     """Return the parameters in `text`, read as DVC reads them (YAML 1.2: 1e-3 is a number).
 
     Raises `UserError` if it is not YAML, or not a mapping.

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
-from imgclf.settings.strict import STRICT
 from imgclf.settings import strict
+from imgclf.settings.strict import STRICT
 
 _OF_THE_STUDY = {"models": "model", "datasets": "model", "seed": "seeds"}
 """Parameters that another key of the study decides."""
@@ -54,9 +54,9 @@ class Study:
     """What few machines have: `make studies` leaves such a study to `make study NAME=...`."""
 
 
-def parse(text: str) -> Study:
+def parse_study(text: str) -> Study:
     """Return the study in the YAML `text`; raise `UserError` for the first thing amiss."""
-    return _checked(strict.read(Study, strict.parse(text), ""))
+    return _checked(strict.read_settings(Study, strict.parse_yaml(text), ""))
 
 
 def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
@@ -64,7 +64,7 @@ def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
     if not changes:
         return study
     values = asdict(study) | {"fixed": {**study.fixed, **changes}}
-    return _checked(strict.read(Study, values, ""))
+    return _checked(strict.read_settings(Study, values, ""))
 
 
 def _checked(study: Study) -> Study:
@@ -81,7 +81,7 @@ def _checked(study: Study) -> Study:
     return study
 
 
-def lookup(values: Any, dotted: str, default: object) -> Any:
+def lookup_setting(values: Any, dotted: str, default: object) -> Any:
     """Return the value with a dotted key in nested mappings, or `default` if there is none."""
     for part in dotted.split("."):
         if not isinstance(values, Mapping) or part not in values:

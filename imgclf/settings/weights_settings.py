@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from imgclf.common.errors import UserError
-from imgclf.common.files import expanded, sha256
+from imgclf.common.files import expand_path, sha256
 from imgclf.settings.strict import STRICT
 
 OUTPUTS = ("data", "models", "metrics", "plots", "results", ".checkpoints", ".downloads")
@@ -44,7 +44,7 @@ def check_weights(where: str, weights: str) -> None:
     place, marker, _ = weights.partition("#sha256=")
     if not place.strip() or not weights.isprintable():
         problem = "give none, imagenet, a file or an address"
-    elif "://" not in place and (folder := _output_folder(expanded(place))):
+    elif "://" not in place and (folder := _output_folder(expand_path(place))):
         problem = (
             f"{folder}/ holds what the pipeline writes; copy the file out of it, as to pretrained/"
         )
@@ -64,7 +64,7 @@ def check_weights(where: str, weights: str) -> None:
 def _digest(place: str) -> str:
     """Return the SHA-256 of a file that may not be there, to be pasted."""
     try:
-        return sha256(expanded(place)) if expanded(place).is_file() else "..."
+        return sha256(expand_path(place)) if expand_path(place).is_file() else "..."
     except OSError:  # a name that is too long, a file that may not be read
         return "..."
 

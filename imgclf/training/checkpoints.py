@@ -48,7 +48,7 @@ def save(folder: Path, epoch: int, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    files.write(folder / f"{epoch:06d}.ckpt", hashlib.sha256(content).digest() + content)
+    files.write_file(folder / f"{epoch:06d}.ckpt", hashlib.sha256(content).digest() + content)
     for old in sorted(folder.glob("*.ckpt"))[:-KEPT]:
         old.unlink()
 

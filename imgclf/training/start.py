@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from imgclf.common.files import write
+from imgclf.common.files import write_file
 from imgclf.inference import backbone, batches, cards, devices, weights
 from imgclf.inference.batches import Batches
 from imgclf.inference.cards import Labelled, ModelCard, Scaling
 from imgclf.inference.model_fits import scaling_of
-from imgclf.provenance.code import digest
+from imgclf.provenance.code import digest_of
+from imgclf.settings import model_settings as models
 from imgclf.training.processes import Processes
 from imgclf.training.run import Run
 from imgclf.training.trainer import Trainer
-from imgclf.settings import model_settings as models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +85,14 @@ def _features(
 ) -> dict[str, Batches]:
     """Return what the frozen backbone makes of all images, computed once for all classifiers."""
     key = {
-        "settings": models.describe(models.backbone(card.model)),
+        "settings": models.model_values(models.backbone_model(card.model)),
         "data": card.data.sha256,
         "start": vars(card.start) if card.start else None,
         "code": {name: each for name, each in card.files["evaluate"].items() if _decides(name)},
         "packages": card.packages,
         "device": device.type,
     }
-    path = cache / f"{digest(key)}.safetensors" if cache else None
+    path = cache / f"{digest_of(key)}.safetensors" if cache else None
     if path and path.is_file():
         found, _ = weights.from_bytes(path.read_bytes(), str(path))
     else:
@@ -101,7 +101,7 @@ def _features(
             images = batches.put(arrays, scaling, device, card.model.training.image_size)
             found[part] = backbone.features(network, images).cpu()
         if path:
-            write(path, weights.to_bytes(found))
+            write_file(path, weights.to_bytes(found))
     return {
         part: batches.put_features(found[part], labels, device)
         for part, (_, labels) in labelled.items()

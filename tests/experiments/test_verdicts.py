@@ -93,7 +93,7 @@ def test_a_row_is_run_for_a_reason(tmp_path: Any, monkeypatch: pytest.MonkeyPatc
     old = Provenance(code={"imgclf/a.py": "0", "imgclf/b.py": "2"}, packages={"torch": "2.13.0"})
     keep_provenance(tmp_path, old)
     found = case(provenance=old.digest).result
-    assert reasons.why(row(), None) == "no result"
-    assert reasons.why(row("other"), found) == "other settings than those of its result"
-    assert reasons.why(row(), case().result) == "what made its result is not known"
-    assert reasons.why(row(), found) == "code: imgclf/a.py, torch 2.13.0 -> 2.14.1"
+    assert reasons.reasons_for(row(), None) == "no result"
+    assert reasons.reasons_for(row("other"), found) == "other settings than those of its result"
+    assert reasons.reasons_for(row(), case().result) == "what made its result is not known"
+    assert reasons.reasons_for(row(), found) == "code: imgclf/a.py, torch 2.13.0 -> 2.14.1"

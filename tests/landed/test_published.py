@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from imgclf.settings.model_settings import TrainingSettings
 from imgclf.networks.alexnets import AlexNet3x3, AlexNetLRN
+from imgclf.results import published_results, tables
+from imgclf.settings.model_settings import TrainingSettings
 from tests.project import ROOT
-from imgclf.results import tables, published_results
 
 FOLDER = ROOT / "published"
-CIFAR = published_results.load(FOLDER, "cifar10")
+CIFAR = published_results.load_published(FOLDER, "cifar10")
 FINETUNED = [name for name, each in CIFAR.items() if len(each.history)]
 HISTORIES = sorted(path.stem for path in (FOLDER / "studies").glob("*_history.csv"))
 
@@ -85,8 +85,8 @@ def test_our_parameters_are_as_the_note_says(
 
 @pytest.mark.parametrize("name", HISTORIES)
 def test_the_last_training_loss_of_a_study_is_that_of_its_table(name: str) -> None:
-    history = tables.read(FOLDER / f"studies/{name}.csv")
-    table = tables.read(FOLDER / f"studies/{name.removesuffix('_history')}.csv")
+    history = tables.read_table(FOLDER / f"studies/{name}.csv")
+    table = tables.read_table(FOLDER / f"studies/{name.removesuffix('_history')}.csv")
     assert history["value"].unique().tolist() == table["value"].tolist()
     assert set(history.groupby("value")["epoch"].apply(list).map(tuple)) == {(*range(1, 21),)}
     last = history[history["epoch"] == 20]["train_loss"]
@@ -97,24 +97,28 @@ def test_the_last_training_loss_of_a_study_is_that_of_its_table(name: str) -> No
 def test_published_settings_are_known_and_allowed(dataset: str) -> None:
     known = {*TrainingSettings.__dataclass_fields__, "validation_images"}
     known |= {"hidden", "channels", "activation", "pooling", "batchnorm", "dropout"}
-    for each in published_results.load(FOLDER, dataset).values():
+    for each in published_results.load_published(FOLDER, dataset).values():
         assert set(each.figures.settings) <= known
 
 
 def test_fashion_mnist_says_what_the_studies_say() -> None:
-    found = published_results.load(FOLDER, "fashion_mnist")
-    tuned = tables.read(FOLDER / "studies/combined.csv").set_index("value").loc["leaky_relu"]
+    found = published_results.load_published(FOLDER, "fashion_mnist")
+    tuned = tables.read_table(FOLDER / "studies/combined.csv").set_index("value").loc["leaky_relu"]
     assert found["lenet5_tuned"].figures.accuracy == tuned["accuracy"]
     assert found["lenet5_tuned"].figures.train_loss == tuned["train_loss"]
-    (base,) = tables.read(FOLDER / "studies/base.csv").to_dict("records")
+    (base,) = tables.read_table(FOLDER / "studies/base.csv").to_dict("records")
     assert found["lenet5"].figures.accuracy == base["accuracy"]
 
 
 def test_a_copy_of_a_data_set_has_its_figures_and_says_so() -> None:
-    copies = published_results.load(FOLDER, "cifar10_jpeg")
+    copies = published_results.load_published(FOLDER, "cifar10_jpeg")
     assert list(copies) == list(CIFAR)
-    assert "JPEG copy" in published_results.remark(FOLDER, "cifar10_jpeg")
-    assert published_results.remark(FOLDER, "cifar10") == published_results.remark(FOLDER, "digits") == ""
+    assert "JPEG copy" in published_results.published_remark(FOLDER, "cifar10_jpeg")
+    assert (
+        published_results.published_remark(FOLDER, "cifar10")
+        == published_results.published_remark(FOLDER, "digits")
+        == ""
+    )
     for name, copy in copies.items():
         assert copy.figures == CIFAR[name].figures
         assert copy.dataset == "cifar10"

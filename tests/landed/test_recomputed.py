@@ -19,11 +19,11 @@ from scipy import stats
 
 from imgclf.evaluation import replication
 from imgclf.evaluation.claims import Claim, evidence, judge
+from imgclf.report import results_page
+from imgclf.results import published_results, study_results
 from tests.landed import second_opinion
 from tests.landed.second_opinion import Tables
 from tests.project import ROOT
-from imgclf.report import results_page
-from imgclf.results import published_results, study_results
 
 LANDED = ROOT / "metrics/studies"
 IMAGES = 2000
@@ -84,10 +84,12 @@ class Both:
 
     def __init__(self, tables: Path) -> None:
         self.mine = Tables(ROOT, tables)
-        self.studies = study_results.load_all(ROOT / "studies", tables, ROOT / "published")
-        self.rows = replication.rows(self.studies)
-        self.claims = published_results.entries(ROOT / "published", "claims", Claim)
-        theirs = {"cifar10": published_results.load(ROOT / "published", "cifar10")}
+        self.studies = study_results.load_all_study_results(
+            ROOT / "studies", tables, ROOT / "published"
+        )
+        self.rows = replication.published_rows(self.studies)
+        self.claims = published_results.load_published_entries(ROOT / "published", "claims", Claim)
+        theirs = {"cifar10": published_results.load_published(ROOT / "published", "cifar10")}
         self.known = evidence(self.studies, theirs)
 
 

@@ -12,10 +12,10 @@ from bench import cases, reference, sample
 from experiments import plan
 from imgclf.inference.cards import Scaling
 from imgclf.inference.losses import LOSSES
+from imgclf.settings import model_settings
 from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training.trainer import Trainer
 from tests.project import ROOT, copy_landed, copy_project
-from imgclf.settings import model_settings
 
 with chdir(ROOT):
     STRATA = sample.strata()
@@ -32,7 +32,7 @@ def revision(tmp_path_factory: pytest.TempPathFactory) -> plan.Revision:
 @pytest.fixture(scope="module")
 def rows(revision: plan.Revision) -> dict[str, plan.Row]:
     study = sample.study(STRATA, epochs=20)
-    planned = plan.rows("bench", study, revision)
+    planned = plan.study_rows("bench", study, revision)
     return {stratum.name: row for stratum, row in zip(STRATA, planned, strict=True)}
 
 
@@ -59,7 +59,7 @@ def test_the_usual_loop_does_the_work_of_the_row(rows: dict[str, plan.Row], name
     del settings["validation_images"]
     # A few steps of made-up images, and a schedule that matters in them.
     settings |= {"batch_size": 20, "scheduler": settings["scheduler"] | {"step_size": 2}}
-    entry = model_settings.read("lenet5", settings, ["fashion_mnist"], TrainingSettings())
+    entry = model_settings.read_model("lenet5", settings, ["fashion_mnist"], TrainingSettings())
     random = np.random.default_rng(0)
     source = cases.Source(
         images=random.integers(0, 256, (120, *cases.SHAPE), np.uint8),

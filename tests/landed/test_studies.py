@@ -9,8 +9,8 @@ import pytest
 
 from experiments import plan
 from imgclf.evaluation.claims import Claim
-from tests.project import ROOT, copy_landed, copy_project
 from imgclf.results import published_results
+from tests.project import ROOT, copy_landed, copy_project
 
 PUBLISHED = sorted(
     path.stem for path in ROOT.glob("published/studies/*.csv") if not path.stem.endswith("_history")
@@ -34,10 +34,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def planned(project: Path, name: str) -> list[plan.Row]:
     with chdir(project):
-        study = plan.load(name)
+        study = plan.load_study(name)
         if study.needs == "images":
-            study = plan.load(name, {f"data.{study.fixed['dataset']}.path": "/images"})
-        return plan.rows(name, study, plan.Revision(project, "HEAD"))
+            study = plan.load_study(name, {f"data.{study.fixed['dataset']}.path": "/images"})
+        return plan.study_rows(name, study, plan.Revision(project, "HEAD"))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -65,7 +65,7 @@ def test_values_of_statements_are_those_of_studies(project: Path) -> None:
         path.stem.removeprefix("replication_"): {row.value for row in planned(project, path.stem)}
         for path in (ROOT / "studies").glob("replication_*.yaml")
     }
-    claims = published_results.entries(ROOT / "published", "claims", Claim)
+    claims = published_results.load_published_entries(ROOT / "published", "claims", Claim)
     assert len(claims) == 27
     assert len({claim.says for claim in claims}) == 27
     for claim in claims:

@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf.common.files import write, write_json
-from imgclf.settings.model_settings import Model, TrainingSettings, describe
+from imgclf.common.files import write_file, write_json
 from imgclf.networks import NETWORKS
 from imgclf.provenance import code, environment
 from imgclf.provenance.ledger import Line, keep_provenance, write_ledger
-from imgclf.provenance.model_provenance import Provenance, provenance
+from imgclf.provenance.model_provenance import Provenance, model_provenance
+from imgclf.report import markdown
+from imgclf.settings.model_settings import Model, TrainingSettings, model_values
 from stages import plot, report
 from tests.project import PARAMS, ROOT, run
-from imgclf.report import markdown
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FIGURES = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "f1_macro": 0.9}
@@ -78,10 +78,10 @@ def makers() -> list[Provenance]:
 
     Leaves what stage `check` says of code and packages, and that the second was carried over.
     """
-    graph, packages = code.scan(ROOT), environment.packages()
+    graph, packages = code.scan_code(ROOT), environment.package_versions()
     write_json(Path("data/wanted/code.json"), code.json_graph(graph))
     write_json(Path("data/wanted/packages.json"), packages)
-    current = [provenance(graph, each, "cifar10", packages) for each in MODELS]
+    current = [model_provenance(graph, each, "cifar10", packages) for each in MODELS]
     older = [replace(each, packages=packages | {"torch": "1.0"}) for each in current]
     line = Line(
         key=MODELS[1].name,
@@ -99,7 +99,7 @@ def makers() -> list[Provenance]:
 
 
 def csv(path: Path, table: pd.DataFrame) -> None:
-    write(path, table.to_csv(index=False))
+    write_file(path, table.to_csv(index=False))
 
 
 @pytest.fixture
@@ -123,10 +123,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def tables_of_models_and_networks() -> None:
-    write(Path("published/cifar10.yaml"), PUBLISHED)
+    write_file(Path("published/cifar10.yaml"), PUBLISHED)
     csv(Path("published/cifar10_history.csv"), PUBLISHED_HISTORY)
     params = PARAMS.read_text("utf-8")
-    write(Path("params.yaml"), re.sub("^models: .*", "models: [fc]", params, flags=re.MULTILINE))
+    write_file(
+        Path("params.yaml"), re.sub("^models: .*", "models: [fc]", params, flags=re.MULTILINE)
+    )
     write_json(Path("metrics/fc.json"), FIGURES)
     write_json(Path("metrics/train/fc.json"), TRAINING)
     write_json(Path("metrics/runs/fc.json"), {"weights": "c0ffee", "seconds": 5.0, "os": "Linux"})
@@ -140,12 +142,12 @@ def tables_of_models_and_networks() -> None:
     wrong = [(0, *pair, 1.0) for pair in zip(CLASSES[:2], CLASSES[-2:], strict=True)]
     np.save("plots/mistakes/fc.npy", np.array(wrong, [*fields, ("confidence", "f4")]))
 
-    write(Path("studies/short.yaml"), STUDY)
+    write_file(Path("studies/short.yaml"), STUDY)
     names = [f"short-{each.name}-s0" for each in MODELS]
     more = {"seed": 0, "dataset": "cifar10", "seconds": 9.0}
     rows = [
         {**FIGURES, **TRAINING, **more, "name": name, "provenance": made_by.digest}
-        | {"settings": json.dumps(describe(each))}
+        | {"settings": json.dumps(model_values(each))}
         | dict.fromkeys(("value", "model", "key"), each.name)
         for name, each, made_by in zip(names, MODELS, makers(), strict=True)
     ]
@@ -162,12 +164,12 @@ def tables_of_models_and_networks() -> None:
 
 def published_table() -> None:
     """A published table, a statement of it and its replication, of which one row has been run."""
-    write(
+    write_file(
         Path("published/studies/rates.csv"), "value,accuracy,train_loss\n0.1,0.75,0.2\n0.2,0.7,\n"
     )
-    write(Path("published/claims.yaml"), CLAIMS)
-    write(Path("published/sources.yaml"), SOURCES)
-    write(Path("studies/again.yaml"), AGAIN)
+    write_file(Path("published/claims.yaml"), CLAIMS)
+    write_file(Path("published/sources.yaml"), SOURCES)
+    write_file(Path("studies/again.yaml"), AGAIN)
     rows = pd.read_csv("metrics/studies/short.csv").iloc[[0] * 5]
     names = [f"again-0.1-s{seed}" for seed in range(5)]
     rows = rows.assign(name=names, value="0.1", seed=range(5), model="fc", key=names)
@@ -252,7 +254,7 @@ def test_models_and_networks_have_pages_of_their_own(
     alexnet = pages["results/studies/short-alexnet-s0.md"]
     assert "**Not the published protocol:** `epochs` 2 (published: 30)." in alexnet
     assert "](../../plots/figures/fc_mistakes.png)" in pages["results/models/fc.md"]
-    today = environment.packages()["torch"]
+    today = environment.package_versions()["torch"]
     assert (
         f"1 of 3 runs are of other code than today's (torch 1.0 -> {today}) "
         f"(`short-lenet5-s0`): `make carry NAME=short`"

@@ -14,14 +14,14 @@ import torch
 from torchvision import models
 
 from imgclf.common.errors import UserError
-from imgclf.settings.weights_settings import WeightsScaling
+from imgclf.datasets import download
 from imgclf.inference import weights_source
 from imgclf.inference.weights_fetch import fetch_weights
 from imgclf.inference.weights_source import wanted
 from imgclf.networks.published import Published
+from imgclf.settings.weights_settings import WeightsScaling
 from stages import weights
 from tests.imgclf.site import Answer, Site, send, serve, status
-from imgclf.datasets import download
 
 AS_DATA = WeightsScaling(source="data")
 

@@ -12,8 +12,8 @@ from imgclf.common.errors import UserError
 from imgclf.inference import batches, devices, forward
 from imgclf.inference.batches import Batches
 from imgclf.inference.losses import LOSSES
-from imgclf.settings.model_settings import Model, TrainingSettings
 from imgclf.networks.fc import FC
+from imgclf.settings.model_settings import Model, TrainingSettings
 from imgclf.training.run import Run
 from imgclf.training.trainer import Trainer
 from tests.imgclf import tiny

@@ -28,13 +28,13 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
 def test_write_makes_folders_and_leaves_one_file(
     given: bytes | str, written: bytes, tmp_path: Path
 ) -> None:
-    files.write(tmp_path / "a/b/file", given)
+    files.write_file(tmp_path / "a/b/file", given)
     assert content(tmp_path) == {"a/b/file": written}
 
 
 def test_write_replaces_a_longer_file(tmp_path: Path) -> None:
-    files.write(tmp_path / "file", "long content")
-    files.write(tmp_path / "file", "new")
+    files.write_file(tmp_path / "file", "long content")
+    files.write_file(tmp_path / "file", "new")
     assert content(tmp_path) == {"file": b"new"}
 
 
@@ -44,17 +44,17 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(
     def no_space(_: int) -> None:
         raise OSError("No space left on device")
 
-    files.write(tmp_path / "file", "old")
+    files.write_file(tmp_path / "file", "old")
     monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
-        files.write(tmp_path / "file", "new")
+        files.write_file(tmp_path / "file", "new")
     assert content(tmp_path) == {"file": b"old"}
 
 
 def test_a_write_onto_a_folder_leaves_no_temporary(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(IsADirectoryError):
-        files.write(tmp_path / "file", "new")
+        files.write_file(tmp_path / "file", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -70,7 +70,7 @@ def test_write_json_round_trips_and_is_readable(tmp_path: Path) -> None:
 def test_new_folder_becomes_the_path_at_the_end(old: bool, tmp_path: Path) -> None:
     path = tmp_path / "a/folder"
     if old:
-        files.write(path / "stale", "old")
+        files.write_file(path / "stale", "old")
     with files.new_folder(path) as folder:
         (folder / "file").write_text("new")
         assert content(path) == ({"stale": b"old"} if old else {})
@@ -81,7 +81,7 @@ def test_new_folder_becomes_the_path_at_the_end(old: bool, tmp_path: Path) -> No
 @pytest.mark.parametrize("old", [False, True])
 def test_new_folder_leaves_all_as_it_was_on_an_exception(old: bool, tmp_path: Path) -> None:
     if old:
-        files.write(tmp_path / "folder/stale", "old")
+        files.write_file(tmp_path / "folder/stale", "old")
 
     def fill() -> None:
         with files.new_folder(tmp_path / "folder") as folder:
@@ -96,13 +96,13 @@ def test_new_folder_leaves_all_as_it_was_on_an_exception(old: bool, tmp_path: Pa
 
 def test_a_home_folder_is_expanded_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert files.expanded("~/a") == Path("/home/somebody/a")
-    assert files.expanded("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")
+    assert files.expand_path("~/a") == Path("/home/somebody/a")
+    assert files.expand_path("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")
 
 
 WRITERS = {
-    "file": "os.fsync = lambda _: wait(); files.write(path, 'half')",
-    "folder": "with files.new_folder(path) as f: files.write(f / 'sub/a', ''); wait()",
+    "file": "os.fsync = lambda _: wait(); files.write_file(path, 'half')",
+    "folder": "with files.new_folder(path) as f: files.write_file(f / 'sub/a', ''); wait()",
 }
 
 
@@ -121,7 +121,7 @@ def writer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproces
 
 
 def write_to(path: Path) -> None:
-    files.write(path, "whole")
+    files.write_file(path, "whole")
 
 
 def make_folder(path: Path) -> None:
@@ -145,7 +145,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(
 def test_what_a_live_process_writes_stays(writer: subprocess.Popen[bytes], tmp_path: Path) -> None:
     (half,) = tmp_path.iterdir()
     os.utime(half, (0, 0))
-    files.write(tmp_path / "result", "whole")
+    files.write_file(tmp_path / "result", "whole")
     assert writer.poll() is None
     assert half.exists()
 
@@ -161,7 +161,7 @@ def test_what_another_machine_writes_stays_for_a_day(
     (other / "sub/file").touch()
     for path in (other / "sub/file", other / "sub", other):
         os.utime(path, (time.time() - 3600 * hours,) * 2)
-    files.write(tmp_path / "result", "")
+    files.write_file(tmp_path / "result", "")
     assert other.exists() == stays
 
 
@@ -173,7 +173,7 @@ def test_names_that_are_only_alike_stay(tmp_path: Path) -> None:
     names = [f".a.{place}.{ended.pid}.tmp.csv", f".aa.{place}.{ended.pid}.tmp", ".a.tmp", ".a"]
     for name in names:
         (tmp_path / name).touch()
-    files.write(tmp_path / "a", "")
+    files.write_file(tmp_path / "a", "")
     assert {path.name for path in tmp_path.iterdir()} == {*names, "a", "b"}
 
 

@@ -64,7 +64,7 @@ def write(folder: Path, content: bytes) -> Path:
 
 
 def test_images_are_in_the_order_of_the_files_numbers(tmp_path: Path) -> None:
-    (images, labels), (test_images, test_labels) = cifar10.read(write(tmp_path, GOOD))
+    (images, labels), (test_images, test_labels) = cifar10.read_cifar10(write(tmp_path, GOOD))
     assert images.shape == (5 * PER_FILE, 3, 32, 32)
     assert labels.tolist() == [(n + i) % 10 for n in range(1, 6) for i in range(PER_FILE)]
     assert test_labels.tolist() == [6, 7, 8, 9]
@@ -109,7 +109,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 def test_a_bad_archive_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     content, message = BAD[kind]
     with pytest.raises(UserError) as caught:
-        cifar10.read(write(tmp_path, content))
+        cifar10.read_cifar10(write(tmp_path, content))
     assert str(caught.value).startswith(f"{cifar10.ARCHIVE}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -123,7 +123,7 @@ def test_a_changed_byte_is_refused_or_leaves_whole_images(
     content = bytearray(GOOD)
     content[place] ^= change
     try:
-        parts = cifar10.read(write(tmp_path, bytes(content)))
+        parts = cifar10.read_cifar10(write(tmp_path, bytes(content)))
     except UserError as error:
         message = str(error)
         assert "\n" not in message

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from imgclf.settings.data_settings import DownloadSettings
 from imgclf.datasets import DATASETS, labelled
 from imgclf.datasets.dataset import Dataset
+from imgclf.settings.data_settings import DownloadSettings
 
 PUBLISHED = {name: each for name, each in DATASETS.items() if isinstance(each, Dataset)}
 
@@ -25,5 +25,5 @@ def test_digits_are_fetched_and_read_without_a_network(tmp_path: Path) -> None:
     assert dataset.fetch(tmp_path) == {"digits.csv": "Python package sklearn.datasets.data"}
     classes, train, test = dataset.read(tmp_path, DownloadSettings(source="digits"))
     for part in (train, test):
-        labelled.check("digits", part, len(classes))
+        labelled.check_labelled("digits", part, len(classes))
         assert set(part[1]) == set(range(10))

@@ -20,7 +20,7 @@ def table() -> bytes:
 def parts(table: bytes, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     folder = tmp_path_factory.mktemp("digits")
     (folder / "digits.csv").write_bytes(table)
-    return digits.read(folder)
+    return digits.read_digits(folder)
 
 
 def test_the_last_360_images_are_for_testing(parts: Parts, table: bytes) -> None:

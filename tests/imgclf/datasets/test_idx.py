@@ -26,17 +26,17 @@ FILES = {
 
 
 def test_parse_returns_values_in_row_major_order() -> None:
-    images = idx.parse(IMAGES, "images", dims=3)
+    images = idx.parse_idx(IMAGES, "images", dims=3)
     assert images.dtype == np.uint8
     assert images.tolist() == [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]
 
 
 def test_parse_reads_dimensions_as_big_endian() -> None:
-    assert idx.parse(encode((258,), bytes(258)), "labels", dims=1).shape == (258,)
+    assert idx.parse_idx(encode((258,), bytes(258)), "labels", dims=1).shape == (258,)
 
 
 def test_parse_accepts_a_file_of_no_images() -> None:
-    assert idx.parse(encode((0, 28, 28), b""), "images", dims=3).shape == (0, 28, 28)
+    assert idx.parse_idx(encode((0, 28, 28), b""), "images", dims=3).shape == (0, 28, 28)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_parse_accepts_a_file_of_no_images() -> None:
 )
 def test_parse_refuses(content: bytes, dims: int, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        idx.parse(content, "name", dims)
+        idx.parse_idx(content, "name", dims)
     assert message in str(caught.value)
 
 
@@ -74,13 +74,13 @@ def test_parse_refuses_every_truncation(file: tuple[bytes, int], data: st.DataOb
     content, dims = file
     length = data.draw(st.integers(0, len(content) - 1))
     with pytest.raises(UserError, match=r"^name: "):
-        idx.parse(content[:length], "name", dims)
+        idx.parse_idx(content[:length], "name", dims)
 
 
 @given(valid_files(), st.binary(min_size=1, max_size=9))
 def test_parse_refuses_every_extension(file: tuple[bytes, int], more: bytes) -> None:
     with pytest.raises(UserError, match=r"^name: "):
-        idx.parse(file[0] + more, "name", file[1])
+        idx.parse_idx(file[0] + more, "name", file[1])
 
 
 @given(valid_files(), st.data())
@@ -90,13 +90,13 @@ def test_parse_refuses_every_changed_byte_of_the_header(
     content, dims = bytearray(file[0]), file[1]
     content[data.draw(st.integers(0, 4 + 4 * dims - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(UserError, match=r"^name: "):
-        idx.parse(bytes(content), "name", dims)
+        idx.parse_idx(bytes(content), "name", dims)
 
 
 def read(folder: Path, changes: dict[str, bytes]) -> tuple[Labelled, Labelled]:
     for name, content in (FILES | changes).items():
         (folder / name).write_bytes(content)
-    return idx.read(folder)
+    return idx.read_idx_dataset(folder)
 
 
 def test_read_returns_train_and_test_with_a_channel(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def decoded(content: bytes, size: int = 8, channels: int = 3) -> NDArray[np.uint
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a", content)
-        images, corrupt = image_decoding.decode(archive, ["a"], size, channels)
+        images, corrupt = image_decoding.decode_images(archive, ["a"], size, channels)
     if corrupt:
         raise UserError(corrupt["a"])
     assert len(images) == 1
@@ -109,7 +109,9 @@ def test_any_number_of_processes_gives_the_same_images(processes: int, tmp_path:
     files["077.png"] = files["077.png"][:-60]
     names = sorted(files)
     with zipfile.ZipFile(as_zip(tmp_path / "a.zip", files)) as archive:
-        images, corrupt = image_decoding.decode(archive, names, 8, 3, num_processes=processes)
+        images, corrupt = image_decoding.decode_images(
+            archive, names, 8, 3, num_processes=processes
+        )
     assert list(corrupt) == ["077.png"]
     expected = [decoded(files[name]) for name in names if name != "077.png"]
     assert np.array_equal(images, np.stack(expected))
@@ -156,7 +158,7 @@ def test_images_that_fit_into_no_memory_are_refused(tmp_path: Path) -> None:
             match=r"^image_size: 4096 is not allowed: 10000000 images of 3 x 4096 x 4096 ",
         ),
     ):
-        image_decoding.decode(archive, names, 4096, 3)
+        image_decoding.decode_images(archive, names, 4096, 3)
 
 
 KINDS = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO", "JPEG2000", "PCX", "SGI"]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgclf.settings.data_settings import FolderSettings
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder, sha256
 from imgclf.datasets import image_folder
 from imgclf.datasets.labelled import Labelled
+from imgclf.settings.data_settings import FolderSettings
 from tests.imgclf.datasets.pictures import Files, as_folder, as_zip, noise
 
 SPLIT: Files = {
@@ -41,9 +41,9 @@ Contents = tuple[list[str], Labelled, Labelled]
 def load(path: Path, scratch: Path, **values: object) -> Contents:
     raw = scratch / "raw"
     with new_folder(raw) as folder:  # as the stage does: all, or nothing
-        image_folder.fetch(str(path), folder)
+        image_folder.fetch_image_folder(str(path), folder)
     chosen = {"source": "image_folder", "image_size": 8} | values
-    result = image_folder.read(raw, FolderSettings(**chosen))  # type: ignore[arg-type]
+    result = image_folder.read_image_folder(raw, FolderSettings(**chosen))  # type: ignore[arg-type]
     shutil.rmtree(raw)
     return result
 
@@ -104,11 +104,11 @@ def test_a_folder_and_zips_of_it_are_the_same_images(
 def test_a_zip_is_the_one_of_the_stated_hash(make: Callable[..., Path], tmp_path: Path) -> None:
     source, raw = make(tmp_path / "images", SPLIT), tmp_path / "raw"
     raw.mkdir()
-    image_folder.fetch(str(source), raw)
+    image_folder.fetch_image_folder(str(source), raw)
     digest = sha256(raw / "images.zip")
-    assert image_folder.fetch(str(source), raw, digest) == str(source)
+    assert image_folder.fetch_image_folder(str(source), raw, digest) == str(source)
     with pytest.raises(UserError, match=f"sha256: the zip has {digest[:12]}..., not 000000000000"):
-        image_folder.fetch(str(source), raw, "0" * 64)
+        image_folder.fetch_image_folder(str(source), raw, "0" * 64)
 
 
 def test_a_folder_is_packed_to_the_same_bytes(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_folder_is_packed_to_the_same_bytes(tmp_path: Path) -> None:
         source = as_folder(tmp_path / name, files)
         os.utime(next(source.rglob("*.png")), (1, 1))
         (tmp_path / f"raw_{name}").mkdir()
-        image_folder.fetch(str(source), tmp_path / f"raw_{name}")
+        image_folder.fetch_image_folder(str(source), tmp_path / f"raw_{name}")
         packed.append((tmp_path / f"raw_{name}/images.zip").read_bytes())
     assert packed[0] == packed[1]
 
@@ -201,13 +201,13 @@ def test_links_and_repeated_names_in_a_zip_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["missing/path", "~nobody-of-that-name/a", "/dev/null", "a\0b"])
 def test_a_path_that_is_no_folder_or_file_is_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        image_folder.fetch(path, tmp_path)
+        image_folder.fetch_image_folder(path, tmp_path)
     assert str(caught.value) == f"path: {path!r} is neither a folder nor a zip file"
 
 
 def test_a_path_must_be_given(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^path: '' is not allowed"):
-        image_folder.fetch("", tmp_path)
+        image_folder.fetch_image_folder("", tmp_path)
 
 
 def test_links_to_folders_and_to_nothing_and_pipes_are_refused(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 import pytest
 
 from imgclf.common.errors import UserError
-from imgclf.datasets.image_names import arrange
+from imgclf.datasets.image_names import arrange_names
 
 FLAT = {"cat/1.png", "cat/2.JPG", "dog/3.tiff", "dog/deep/4.webp"}
 SPLIT = {f"{part}/{name}" for part in ("train", "test") for name in FLAT}
 
 
 def test_classes_are_folders() -> None:
-    listing = arrange(FLAT)
+    listing = arrange_names(FLAT)
     assert listing.classes == ["cat", "dog"]
     assert listing.train == sorted(FLAT)
     assert listing.test == listing.ignored == []
@@ -16,7 +16,7 @@ def test_classes_are_folders() -> None:
 
 
 def test_train_and_test_are_parts() -> None:
-    listing = arrange(SPLIT)
+    listing = arrange_names(SPLIT)
     assert listing.classes == ["cat", "dog"]
     assert listing.train == [f"train/{name}" for name in sorted(FLAT)]
     assert listing.test == [f"test/{name}" for name in sorted(FLAT)]
@@ -26,20 +26,24 @@ def test_train_and_test_are_parts() -> None:
 @pytest.mark.parametrize("names", [FLAT, SPLIT], ids=["flat", "split"])
 @pytest.mark.parametrize("around", ["photos", "all/photos", "train", "./photos"])
 def test_folders_around_everything_do_not_count(names: set[str], around: str) -> None:
-    wrapped = arrange(f"{around}/{name}" for name in names)
-    plain = arrange(names)
+    wrapped = arrange_names(f"{around}/{name}" for name in names)
+    plain = arrange_names(names)
     assert wrapped.classes == plain.classes
     assert wrapped.train == [f"{around}/{name}" for name in plain.train]
     assert wrapped.test == [f"{around}/{name}" for name in plain.test]
 
 
 def test_a_class_may_have_the_name_of_a_part() -> None:
-    assert arrange({"bus/1.png", "car/1.png", "train/1.png"}).classes == ["bus", "car", "train"]
+    assert arrange_names({"bus/1.png", "car/1.png", "train/1.png"}).classes == [
+        "bus",
+        "car",
+        "train",
+    ]
 
 
 def test_hidden_files_are_passed_over_and_others_that_are_no_images_are_named() -> None:
     junk = {"__MACOSX/cat/._1.png", ".git/1.png", "cat/.DS_Store", "cat/._1.png", ".cache/"}
-    listing = arrange(FLAT | junk | {"readme.txt", "cat/Thumbs.db"})
+    listing = arrange_names(FLAT | junk | {"readme.txt", "cat/Thumbs.db"})
     assert listing.train == sorted(FLAT)
     assert listing.ignored == ["cat/Thumbs.db", "readme.txt"]
 
@@ -84,10 +88,10 @@ BAD: dict[str, tuple[set[str], str]] = {
 def test_names_that_are_no_data_set_are_refused(kind: str) -> None:
     names, message = BAD[kind]
     with pytest.raises(UserError) as caught:
-        arrange(names)
+        arrange_names(names)
     assert message in str(caught.value)
 
 
 def test_256_classes_are_enough() -> None:
-    listing = arrange(f"{number:03}/a.png" for number in range(256))
+    listing = arrange_names(f"{number:03}/a.png" for number in range(256))
     assert listing.labels["255/a.png"] == 255

@@ -19,7 +19,7 @@ def part(labels: list[int], num_images: int | None = None) -> labelled.Labelled:
 
 
 def test_check_accepts_every_label_in_range() -> None:
-    labelled.check("train", part([0, 1, 2]), num_classes=3)
+    labelled.check_labelled("train", part([0, 1, 2]), num_classes=3)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_check_accepts_every_label_in_range() -> None:
 )
 def test_check_refuses(bad: labelled.Labelled, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        labelled.check("train", bad, num_classes=3)
+        labelled.check_labelled("train", bad, num_classes=3)
     assert str(caught.value).startswith(message)
 
 
@@ -54,7 +54,7 @@ def test_split_is_whole_in_order_in_proportion_and_repeatable(
 ) -> None:
     labels, num_validation, seed = case
     try:
-        train, validation = labelled.split(labels, num_validation, seed)
+        train, validation = labelled.split_validation(labels, num_validation, seed)
     except UserError:
         assume(False)
     assert len(validation) == num_validation
@@ -64,7 +64,7 @@ def test_split_is_whole_in_order_in_proportion_and_repeatable(
     counts = np.bincount(labels, minlength=10)
     share = np.bincount(labels[validation], minlength=10)
     assert (np.abs(share - counts * num_validation / len(labels)) < 1).all()
-    again = labelled.split(labels, num_validation, seed)
+    again = labelled.split_validation(labels, num_validation, seed)
     assert (again[0].tolist(), again[1].tolist()) == (train.tolist(), validation.tolist())
 
 
@@ -72,7 +72,7 @@ def test_split_is_whole_in_order_in_proportion_and_repeatable(
 def test_split_gives_every_class_to_both_parts_or_refuses(case: tuple[Bytes, int, int]) -> None:
     labels, num_validation, seed = case
     try:
-        parts = labelled.split(labels, num_validation, seed)
+        parts = labelled.split_validation(labels, num_validation, seed)
     except UserError:
         return
     assert all(set(labels[indices]) == set(labels) for indices in parts)
@@ -81,12 +81,12 @@ def test_split_gives_every_class_to_both_parts_or_refuses(case: tuple[Bytes, int
 @given(st.integers(0, 2**32 - 2))
 def test_split_depends_on_the_seed(seed: int) -> None:
     labels = np.repeat(np.arange(10, dtype=np.uint8), 20)
-    first, second = (labelled.split(labels, 50, s)[1].tolist() for s in (seed, seed + 1))
+    first, second = (labelled.split_validation(labels, 50, s)[1].tolist() for s in (seed, seed + 1))
     assert first != second
 
 
 def test_split_without_validation_images_trains_on_all() -> None:
-    train, validation = labelled.split(np.array([3, 3, 5], np.uint8), 0, seed=1)
+    train, validation = labelled.split_validation(np.array([3, 3, 5], np.uint8), 0, seed=1)
     assert train.tolist() == [0, 1, 2]
     assert validation.tolist() == []
 
@@ -105,7 +105,7 @@ def test_split_without_validation_images_trains_on_all() -> None:
 )
 def test_split_refuses(labels: list[int], num_validation: int, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        labelled.split(np.array(labels, np.uint8), num_validation, seed=0)
+        labelled.split_validation(np.array(labels, np.uint8), num_validation, seed=0)
     assert f"validation_images: {num_validation} is not allowed: " in str(caught.value)
     assert message in str(caught.value)
 
@@ -139,13 +139,13 @@ def test_a_chosen_part_is_saved_summed_up_and_kept_as_by_numpy(
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     chosen = array[indices]
     np.save(tmp_path / "numpy.npy", chosen)
-    labelled.save(tmp_path / "chunks.npy", array, indices)
+    labelled.save_array(tmp_path / "chunks.npy", array, indices)
     assert (tmp_path / "chunks.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
     if len(shape) == 4 and len(indices):
         mean, std = labelled.pixel_statistics(array, indices)
         assert mean == pytest.approx((chosen / 255).mean(axis=(0, 2, 3)), rel=1e-12)
         assert std == pytest.approx((chosen / 255).std(axis=(0, 2, 3)), rel=1e-12)
-    kept = labelled.keep(array, indices)
+    kept = labelled.take_rows(array, indices)
     assert kept.tolist() == chosen.tolist()
     assert np.shares_memory(kept, array) or not len(indices)
 
@@ -154,9 +154,9 @@ def test_saving_a_large_part_takes_little_memory(tmp_path: Path) -> None:
     images = np.zeros((40_000, 1, 28, 28), np.uint8)
     indices = np.arange(len(images))
     tracemalloc.start()
-    labelled.save(tmp_path / "images.npy", images, indices)
+    labelled.save_array(tmp_path / "images.npy", images, indices)
     labelled.pixel_statistics(images, indices)
-    labelled.keep(images, indices)
+    labelled.take_rows(images, indices)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < images.nbytes / 2

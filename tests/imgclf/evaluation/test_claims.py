@@ -10,10 +10,10 @@ import pytest
 from imgclf.common.errors import UserError
 from imgclf.evaluation import claims
 from imgclf.evaluation.claims import Claim, Evidence, Verdict
-from imgclf.results.published_results import Figures, Published
-from imgclf.settings.study_settings import Study
+from imgclf.results.published_results import Published, PublishedMetrics
 from imgclf.results.study_results import StudyResults
 from imgclf.settings import strict
+from imgclf.settings.study_settings import Study
 
 EMPTY = pd.DataFrame(columns=["name", "value", "epoch", "accuracy", "train_loss"])
 NOISE = np.array([-0.0004, 0.0, 0.0004, 0.0002, -0.0002])
@@ -64,7 +64,7 @@ def judge(known: StudyResults | Evidence, **part: Any) -> list[Verdict]:
     if isinstance(known, StudyResults):
         known = claims.evidence([known], {})
     values = {"says": "so", "of": "d", "study": "s", "parts": [part]}
-    return claims.judge(strict.read(Claim, values, ""), known)
+    return claims.judge(strict.read_settings(Claim, values, ""), known)
 
 
 def states(known: StudyResults | Evidence, **part: Any) -> list[str]:
@@ -185,7 +185,7 @@ def test_what_more_than_half_of_all_runs_do(
 
 def test_best_epochs_are_those_of_the_published_history() -> None:
     history = pd.DataFrame({"epoch": [1, 2, 3], "validation_accuracy": [0.7, 0.9, 0.9]})
-    theirs = {"d": {"m": Published(dataset="d", figures=Figures(), history=history)}}
+    theirs = {"d": {"m": Published(dataset="d", figures=PublishedMetrics(), history=history)}}
     found = judge(claims.evidence([], theirs), best_epoch={"m": 3, "n": 1})
     assert [each.state for each in found] == ["holds", "not run yet"]
     assert found[0].found == "3: highest as published in 2 and 3"

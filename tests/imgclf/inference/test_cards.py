@@ -14,10 +14,10 @@ from imgclf.common.errors import UserError
 from imgclf.common.files import sha256, write_json
 from imgclf.inference import cards
 from imgclf.inference.cards import Card, ModelCard, Scaling, Start
-from imgclf.settings.model_settings import Model, SchedulerSettings, TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.provenance import code, environment, model_provenance
 from imgclf.provenance.code import Graph
+from imgclf.settings.model_settings import Model, SchedulerSettings, TrainingSettings
 from tests.project import ROOT
 
 IMAGES = np.arange(3 * 1 * 2 * 2, dtype=np.uint8).reshape(3, 1, 2, 2)
@@ -36,7 +36,7 @@ LAUNCHER = "torchrun --nproc-per-node 2"
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    return code.scan(ROOT)
+    return code.scan_code(ROOT)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def whole(tmp_path: Path, graph: Graph) -> ModelCard:
     }
     (tmp_path / "initial.safetensors").write_bytes(b"some weights")
     begin = cards.start(tmp_path, "initial")
-    given = (MODEL, LAUNCHER, values, begin, graph, environment.packages())
+    given = (MODEL, LAUNCHER, values, begin, graph, environment.package_versions())
     write_json(tmp_path / "m.json", cards.assign(*given))
     return cards.read(tmp_path / "m.json")
 
@@ -75,14 +75,14 @@ def test_a_card_is_read_as_it_was_written(whole: ModelCard, graph: Graph) -> Non
     assert whole.launcher == LAUNCHER
     sha256_of_weights = hashlib.sha256(b"some weights").hexdigest()
     assert whole.start == Start(file="initial.safetensors", sha256=sha256_of_weights)
-    assert whole.packages == environment.packages()
+    assert whole.packages == environment.package_versions()
     expected = {"train": model_provenance.training_code(graph, MODEL)}
     assert whole.files == expected | {"evaluate": model_provenance.evaluation_code(graph, MODEL)}
 
 
 def test_a_digest_stands_for_the_code_of_each_stage(whole: ModelCard, tmp_path: Path) -> None:
     written = json.loads((tmp_path / "m.json").read_text())
-    assert written["code"] == {stage: code.digest(files) for stage, files in whole.files.items()}
+    assert written["code"] == {stage: code.digest_of(files) for stage, files in whole.files.items()}
     assert len({*written["code"].values()}) == 2
 
 
@@ -92,7 +92,9 @@ def test_another_network_is_no_part_of_the_code(whole: ModelCard, graph: Graph) 
         assert "imgclf/networks/fc.py" in files
         assert "imgclf/networks/lenet5.py" not in files
     other = replace(MODEL, training=replace(MODEL.training, optimizer="sgd"))
-    changed = model_provenance.differing(model_provenance.training_code(graph, other), whole.files["train"])
+    changed = model_provenance.changed_names(
+        model_provenance.training_code(graph, other), whole.files["train"]
+    )
     assert {"OPTIMIZERS.adam", "OPTIMIZERS.sgd"} <= {*changed}
     assert all(name.startswith(("OPTIMIZERS", "imgclf/training/optimizers/")) for name in changed)
 

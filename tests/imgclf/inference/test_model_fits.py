@@ -6,9 +6,9 @@ import pytest
 from imgclf.common.errors import UserError
 from imgclf.inference.cards import Card, Scaling
 from imgclf.inference.model_fits import check_model_fits, scaling_of
-from imgclf.settings.model_settings import Model, TrainingSettings
 from imgclf.networks import NETWORKS
 from imgclf.settings import model_settings
+from imgclf.settings.model_settings import Model, TrainingSettings
 
 
 def card(channels: int = 3, height: int = 32, width: int = 32) -> Card:
@@ -25,7 +25,7 @@ def card(channels: int = 3, height: int = 32, width: int = 32) -> Card:
 
 
 def chosen(**entry: Any) -> Model:
-    return model_settings.read("m", {"dataset": "tiny"} | entry, ["tiny"], TrainingSettings())
+    return model_settings.read_model("m", {"dataset": "tiny"} | entry, ["tiny"], TrainingSettings())
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 
 from imgclf.common.errors import UserError
-from imgclf.settings.weights_settings import WeightsScaling
 from imgclf.inference import weights_source
 from imgclf.inference.weights_source import wanted
 from imgclf.networks.published import FILES
+from imgclf.settings.weights_settings import WeightsScaling
 from tests.project import ROOT
 
 AS_DATA = WeightsScaling(source="data")

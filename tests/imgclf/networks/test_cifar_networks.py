@@ -133,7 +133,7 @@ def test_published_weights_are_named_after_their_hash(name: str) -> None:
 def test_impossible_options_of_alexnet_3x3_are_one_line(options: dict[str, object]) -> None:
     ((key, _),) = options.items()
     with pytest.raises(UserError, match=rf"^zoo\.m\.{key}\S*: .* is not allowed: ") as caught:
-        strict.read(AlexNet3x3, options, "zoo.m")
+        strict.read_settings(AlexNet3x3, options, "zoo.m")
     assert "\n" not in str(caught.value)
 
 

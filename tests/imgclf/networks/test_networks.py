@@ -163,7 +163,7 @@ BUILD = "; ".join(f"NETWORKS[{name!r}]().build((1, 28, 28), 10)" for name in SMA
 @pytest.mark.parametrize(
     ("code", "imported"),
     [
-        ("import imgclf.networks, imgclf.params", []),
+        ("import imgclf.networks, imgclf.settings.params", []),
         (f"from imgclf.networks import NETWORKS; {BUILD}", ["torch"]),
     ],
 )

@@ -47,7 +47,7 @@ def write(root: Path, name: str, text: str) -> None:
 
 
 def closure(root: Path, stage: str, **chosen: str) -> Code:
-    return code.closure(code.scan(root), [f"stages/{stage}.py"], chosen)
+    return code.code_closure(code.scan_code(root), [f"stages/{stage}.py"], chosen)
 
 
 TRAIN = ["imgclf/common/errors.py", "imgclf/common/registry.py", "imgclf/model.py"]
@@ -113,11 +113,11 @@ def test_hashes_are_the_same_on_every_version_of_python(root: Path) -> None:
     text = "def f(x: T, /, *a: int, k=f'{1!r:>{2}}', **b) -> T:\n    return x if k else [*a, b]\n"
     write(root, "imgclf/model.py", text)
     # As found with Python 3.11; later versions have more fields, which are empty here.
-    assert code.scan(root)["imgclf/model.py"].hash == "4c84c71d043a89a1"
+    assert code.scan_code(root)["imgclf/model.py"].hash == "4c84c71d043a89a1"
 
 
 def test_a_graph_round_trips(root: Path, tmp_path: Path) -> None:
-    graph = code.scan(root)
+    graph = code.scan_code(root)
     write_json(tmp_path / "code.json", code.json_graph(graph))
     assert code.read_graph(tmp_path / "code.json") == graph
 
@@ -126,11 +126,13 @@ def test_a_graph_round_trips(root: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_not_python_is_named_in_one_line(root: Path, text: str) -> None:
     write(root, "imgclf/model.py", text)
     with pytest.raises(UserError, match=r"^\S*/imgclf/model\.py(, line 1)?: [^\n]+$"):
-        code.scan(root)
+        code.scan_code(root)
 
 
 def test_loaded_code_is_refused_once_a_file_is_another(root: Path) -> None:
-    names = {name: each.hash for name, each in code.scan(root).items() if name.startswith("stages")}
+    names = {
+        name: each.hash for name, each in code.scan_code(root).items() if name.startswith("stages")
+    }
     code.check_loaded(root, names)
     write(root, "stages/late.py", FILES["stages/late.py"] + "# a comment\n")
     code.check_loaded(root, names)

@@ -10,7 +10,7 @@ from imgclf.provenance import environment
 
 
 def test_a_machine_has_a_value_for_every_key() -> None:
-    where = environment.machine()
+    where = environment.machine_record()
     assert list(where) == ["os", "processor", "python"]
     assert all(value.strip() for value in where.values())
     assert not where["processor"].startswith(" ")
@@ -27,4 +27,4 @@ def test_packages_are_those_that_run() -> None:
     }
     # "2.14.1+cu130" is how a package was built, and where.
     versions = {name: each.__version__.partition("+")[0] for name, each in modules.items()}
-    assert environment.packages() == versions
+    assert environment.package_versions() == versions

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from imgclf.settings.model_settings import Model, TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.provenance.code import File
 from imgclf.provenance.ledger import Ledger, Line, keep_provenance
-from imgclf.provenance.model_provenance import provenance
+from imgclf.provenance.model_provenance import model_provenance
 from imgclf.provenance.today import Origin, Today
 from imgclf.settings import model_settings
+from imgclf.settings.model_settings import Model, TrainingSettings
 
 MODEL = Model(
     name="m", dataset="tiny", network_name="fc", network=FC(), training=TrainingSettings()
 )
-SETTINGS = model_settings.describe(MODEL) | {"validation_images": 5}
+SETTINGS = model_settings.model_values(MODEL) | {"validation_images": 5}
 CODE = "imgclf/networks/fc.py"
 PLACES = {"fc": "imgclf.networks.fc:FC", "lenet5": "imgclf.networks.lenet5:LeNet5"}
 
@@ -36,7 +36,7 @@ GRAPH = {
     "imgclf/networks/lenet5.py": file("6"),
 }
 PACKAGES = {"torch": "1.0"}
-MADE_BY = provenance(GRAPH, MODEL, "digits", PACKAGES)
+MADE_BY = model_provenance(GRAPH, MODEL, "digits", PACKAGES)
 RUN = {
     "name": "rates-0.1-s0",
     "key": "k",
@@ -87,7 +87,7 @@ def test_a_run_of_other_packages_has_their_versions(today: Today) -> None:
 
 def test_a_run_is_carried_by_a_line_of_its_own_key(today: Today) -> None:
     later = with_file(today, CODE)
-    made_today = provenance(later.graph, MODEL, "digits", PACKAGES)
+    made_today = model_provenance(later.graph, MODEL, "digits", PACKAGES)
     line = Line(
         key="k",
         made_by=MADE_BY.digest,

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from imgclf.inference.losses import LOSSES
-from imgclf.settings.model_settings import LossName, OptimizerName, TrainingSettings
 from imgclf.networks.lenet5 import LeNet5
+from imgclf.settings.model_settings import LossName, OptimizerName, TrainingSettings
 from imgclf.training.direct import Direct, loss_and_gradient
 from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.trainer import Trainer

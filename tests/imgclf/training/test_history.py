@@ -4,9 +4,9 @@ from typing import Literal
 
 import pytest
 
+from imgclf.results import tables
 from imgclf.training import history
 from imgclf.training.history import Epoch
-from imgclf.results import tables
 
 
 def epoch(number: int, validation_accuracy: float = math.nan, **values: float) -> Epoch:
@@ -42,7 +42,7 @@ def test_csv_has_six_digits_and_nothing_for_nan(given: Epoch, row: str) -> None:
 
 def test_weights_are_read_from_a_table_as_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(history.csv([epoch(1), epoch(10)]))
-    assert [*tables.read(tmp_path / "history.csv")["weights"]] == [WEIGHTS[1], WEIGHTS[10]]
+    assert [*tables.read_table(tmp_path / "history.csv")["weights"]] == [WEIGHTS[1], WEIGHTS[10]]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,12 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
-from imgclf.settings.model_settings import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
+from imgclf.settings.model_settings import (
+    OptimizerName,
+    SchedulerName,
+    SchedulerSettings,
+    TrainingSettings,
+)
 from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.schedulers import SCHEDULERS
 

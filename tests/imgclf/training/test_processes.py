@@ -16,12 +16,12 @@ from sklearn.datasets import load_digits
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, sha256, write_json
 from imgclf.inference import cards
-from imgclf.settings.model_settings import TrainingSettings
 from imgclf.provenance import code, environment
+from imgclf.results import tables
+from imgclf.settings import model_settings
+from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training.processes import Processes, join
 from tests.project import ROOT
-from imgclf.settings import model_settings
-from imgclf.results import tables
 
 # The last batch is a single image: there is none for the second process.
 SETTINGS = {"epochs": 30, "batch_size": 50, "optimizer": "sgd", "lr": 0.05, "momentum": 0.5}
@@ -68,9 +68,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sha256": {path.name: sha256(path) for path in (folder / "arrays/digits").iterdir()},
     }
     settings = {"dataset": "digits", "network": "lenet5", "crop": 2, "gradient_accumulation": 2}
-    lenet5 = model_settings.read("lenet5", settings | SETTINGS, ["digits"], TrainingSettings())
+    lenet5 = model_settings.read_model(
+        "lenet5", settings | SETTINGS, ["digits"], TrainingSettings()
+    )
     small = replace(lenet5, training=replace(lenet5.training, batch_size=1))
-    given = ("python", data, None, code.scan(ROOT), environment.packages())
+    given = ("python", data, None, code.scan_code(ROOT), environment.package_versions())
     for name, each in (("card", lenet5), ("small", small)):
         write_json(folder / f"{name}.json", cards.assign(each, *given))
     return folder
@@ -116,7 +118,7 @@ def test_two_processes_learn_what_one_learns_and_go_on_when_killed(
     assert printed.count("going on after epoch") == printed.count("epoch 30/30") == 1
 
     train("", inputs, one)
-    expected, got = (tables.read(folder / "history") for folder in (one, two))
+    expected, got = (tables.read_table(folder / "history") for folder in (one, two))
     hashes = [table.pop("weights").is_unique for table in (expected, got)]
     assert hashes == [True, True]  # of each epoch; sums of two shares are rounded otherwise
     pd.testing.assert_frame_equal(got, expected, rtol=1e-5)

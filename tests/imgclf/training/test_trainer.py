@@ -12,7 +12,12 @@ from imgclf.inference import forward
 from imgclf.inference.batches import Batches
 from imgclf.inference.cards import Scaling
 from imgclf.inference.losses import LOSSES
-from imgclf.settings.model_settings import OptimizerName, SchedulerName, SchedulerSettings, TrainingSettings
+from imgclf.settings.model_settings import (
+    OptimizerName,
+    SchedulerName,
+    SchedulerSettings,
+    TrainingSettings,
+)
 from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.processes import Processes
 from imgclf.training.schedulers import SCHEDULERS

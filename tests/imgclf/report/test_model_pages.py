@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgclf.report.markdown import table
-from imgclf.results.published_results import Figures, Published
-from imgclf.report.model_pages import ModelReport
 from imgclf.report import model_pages
+from imgclf.report.markdown import markdown_table
+from imgclf.report.model_pages import ModelReport
 from imgclf.results import tables
+from imgclf.results.published_results import Published, PublishedMetrics
 
 SETTINGS = {
     "dataset": "fashion_mnist",
@@ -40,7 +40,7 @@ CLASSES = pd.DataFrame(
         "support": [10, 20, 20, 5],
     }
 )
-CONFUSION = tables.confusion(
+CONFUSION = tables.confusion_table(
     pd.DataFrame(
         {
             "actual": ["Shirt", "Shirt", "Shirt", "Shirt", "Coat", "Coat", "0", "Bag"],
@@ -59,7 +59,7 @@ def metrics(accuracy: float, margin: float = 0.01) -> dict[str, float]:
 
 
 def published(**figures: Any) -> Published:
-    return Published(dataset="fashion_mnist", figures=Figures(**figures))
+    return Published(dataset="fashion_mnist", figures=PublishedMetrics(**figures))
 
 
 def model(name: str = "lenet5", accuracy: float = 0.89, **changes: Any) -> ModelReport:
@@ -101,7 +101,7 @@ def test_settings_of_a_used_schedule_are_listed() -> None:
 
 
 def test_the_summary_compares_with_published_figures() -> None:
-    header, row = rows(table(model_pages.summary([model()])))
+    header, row = rows(markdown_table(model_pages.summary_table([model()])))
     assert dict(zip(header, row, strict=True)) == {
         "model": "[lenet5](results/models/lenet5.md)",
         "data set": "fashion_mnist",
@@ -120,26 +120,27 @@ def validated(name: str, accuracy: float, validation: float | None) -> ModelRepo
 
 def test_models_are_ranked_by_validation_and_never_by_test_accuracy() -> None:
     reports = [validated("a", 0.95, 0.8), validated("b", 0.9, 0.9), validated("c", 0.99, None)]
-    names = [cell.split("]")[0] for cell in model_pages.summary(reports)["model"]]
+    names = [cell.split("]")[0] for cell in model_pages.summary_table(reports)["model"]]
     assert names == ["[b", "[a", "[c"]
-    assert "validation prefers `b`, whose test accuracy is 90.00 %." in model_pages.summary_sentence(
-        reports
+    assert (
+        "validation prefers `b`, whose test accuracy is 90.00 %."
+        in model_pages.summary_sentence(reports)
     )
     assert model_pages.summary_sentence(reports[2:]) == ""
 
 
 def test_chance_level_is_said() -> None:
     chance = model(accuracy=0.26)  # of four classes
-    assert "**That is chance level** for 4 classes." in model_pages.conclusion(chance)
-    assert model_pages.summary([chance])["test accuracy (95 %)"][0].endswith(", chance level")
-    assert "chance" not in model_pages.conclusion(model())
+    assert "**That is chance level** for 4 classes." in model_pages.model_conclusion(chance)
+    assert model_pages.summary_table([chance])["test accuracy (95 %)"][0].endswith(", chance level")
+    assert "chance" not in model_pages.model_conclusion(model())
 
 
 def test_a_model_without_published_figures_has_empty_cells_and_no_sentence() -> None:
     alone = model("new", published=None)
-    summary = model_pages.summary([model(), alone])
+    summary = model_pages.summary_table([model(), alone])
     assert list(summary["published"]) == ["89.24 %", ""]
-    assert "published" not in model_pages.conclusion(alone)
+    assert "published" not in model_pages.model_conclusion(alone)
 
 
 @pytest.mark.parametrize(
@@ -162,13 +163,15 @@ def test_a_model_without_published_figures_has_empty_cells_and_no_sentence() -> 
 def test_the_conclusion_compares_with_published_figures(
     figures: dict[str, Any], sentence: str
 ) -> None:
-    text = model_pages.conclusion(model(published=published(**figures)))
+    text = model_pages.model_conclusion(model(published=published(**figures)))
     assert sentence in text
     assert ("Not the published" in text) == ("settings" in figures)
 
 
 def test_the_summary_names_the_models_that_were_not_trained_as_published() -> None:
-    copy = Published(dataset="d", figures=Figures(settings={"lr": 1, "network": "a"}), remark="r")
+    copy = Published(
+        dataset="d", figures=PublishedMetrics(settings={"lr": 1, "network": "a"}), remark="r"
+    )
     reports = [model("a"), model("b", published=copy), model("c", published=None)]
     assert model_pages.departures(reports) == [
         "\\* of another training than ours: `b` in `lr`, `network` and the data."
@@ -191,7 +194,7 @@ PAST = pd.DataFrame(
 
 
 def test_published_settings_and_figures_stand_beside_ours() -> None:
-    figures = Figures(
+    figures = PublishedMetrics(
         settings={"lr": 0.001, "batch_size": 4},
         f1_macro=0.9,
         best_epoch=4,
@@ -218,7 +221,7 @@ def parts(page: str) -> list[str]:
 
 
 def test_published_classes_stand_beside_ours_and_epochs_have_a_table_of_their_own() -> None:
-    figures = Figures(class_accuracy={"0": 0.91, "Shirt": 0.6})
+    figures = PublishedMetrics(class_accuracy={"0": 0.91, "Shirt": 0.6})
     page = model_pages.model_page(
         model(published=Published(dataset="d", figures=figures, history=PAST)), "../../"
     )
@@ -286,7 +289,7 @@ def test_a_class_without_a_mistake_is_not_hard() -> None:
 
 
 def test_the_conclusion_starts_with_the_accuracy_and_names_the_hardest_classes() -> None:
-    assert model_pages.conclusion(model(published=None)) == (
+    assert model_pages.model_conclusion(model(published=None)) == (
         "Test accuracy 89.00 % (95 % interval 88.00 to 90.00), with the weights of epoch 2 of 3. "
         f"Their validation accuracy is 80.00 %. {model_pages.overfitting(HISTORY)} "
         f"{model_pages.hardest(CLASSES, CONFUSION)}"

@@ -8,10 +8,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imgclf.report.figures import FIGURES, Results
-from imgclf.results.published_results import Figures, Published
 from imgclf.report import figures
+from imgclf.report.figures import FIGURES, ModelResults
 from imgclf.results import tables
+from imgclf.results.published_results import Published, PublishedMetrics
 
 CLASSES = ["0", "Bag", "T-shirt/top"]
 
@@ -29,7 +29,7 @@ PAST = pd.DataFrame(
 
 
 def published(*, history: bool) -> Published:
-    last = Figures(
+    last = PublishedMetrics(
         accuracy=0.8, loss=0.5, train_loss=0.3, train_accuracy=0.9, class_accuracy={"0": 0.8}
     )
     return Published(dataset="d", figures=last, history=PAST if history else pd.DataFrame())
@@ -43,19 +43,19 @@ def results(
     validation: bool = True,
     published: Published | None = None,
     title: str = "",
-) -> Results:
+) -> ModelResults:
     falling = 1 / np.arange(1, epochs + 1)
     history = pd.DataFrame({"epoch": range(1, epochs + 1)})
     for part, there in (("train", True), ("validation", validation)):
         history[f"{part}_loss"] = falling if there else np.nan
         history[f"{part}_accuracy"] = 1 - falling / 2 if there else np.nan
     rng = np.random.default_rng(0)
-    return Results(
+    return ModelResults(
         name="fc",
         history=history,
         best_epoch=epochs,
         classes=pd.DataFrame({"class": CLASSES, "recall": [0.75, 0.5, 1.0]}),
-        confusion=tables.confusion(
+        confusion=tables.confusion_table(
             pd.DataFrame(
                 {"actual": ["0"] * 4 + ["Bag"] * 2, "predicted": ["0"] * 3 + ["Bag"] * 2 + ["0"]}
             ),
@@ -164,7 +164,7 @@ def test_a_curve_shows_what_was_published(
 
 
 def test_published_class_accuracies_are_beside_the_bars() -> None:
-    (axes,) = figures.class_accuracy(results(published=published(history=True))).axes
+    (axes,) = figures.draw_class_accuracy(results(published=published(history=True))).axes
     (points,) = axes.lines
     assert points.get_label() == "published"
     np.testing.assert_array_equal(points.get_xdata(), [np.nan, 0.8, np.nan])
@@ -174,23 +174,23 @@ def test_published_class_accuracies_are_beside_the_bars() -> None:
 def test_a_figure_without_data_is_not_drawn() -> None:
     known = results()
     unknown = dataclasses.replace(known, confusion=pd.DataFrame(), mistakes={})
-    assert list(figures.possible(known)) == list(FIGURES)
-    assert set(NAMES) & figures.possible(unknown).keys() == {"loss", "accuracy", "class_accuracy"}
+    assert list(figures.drawable(known)) == list(FIGURES)
+    assert set(NAMES) & figures.drawable(unknown).keys() == {"loss", "accuracy", "class_accuracy"}
 
 
 def test_the_axis_of_losses_starts_at_0() -> None:
-    assert figures.loss(results()).axes[0].get_ylim()[0] == 0
+    assert figures.draw_loss(results()).axes[0].get_ylim()[0] == 0
 
 
 def test_bars_are_the_accuracies_with_the_hardest_class_first() -> None:
-    (axes,) = figures.class_accuracy(results()).axes
+    (axes,) = figures.draw_class_accuracy(results()).axes
     assert [bar.get_width() for bar in axes.patches] == [0.5, 0.75, 1.0]  # type: ignore[attr-defined]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Bag", "0", "T-shirt/top"]
     assert [text.get_text() for text in axes.texts] == ["50.0%", "75.0%", "100.0%"]
 
 
 def test_the_confusion_matrix_is_in_per_cent_of_the_true_class() -> None:
-    (axes,) = figures.confusion(results()).axes
+    (axes,) = figures.draw_confusion(results()).axes
     texts = {(*map(round, text.get_position()),): text.get_text() for text in axes.texts}
     assert texts == {(0, 0): "75.0", (1, 0): "25.0", (0, 1): "50.0", (1, 1): "50.0"}
     for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
@@ -200,7 +200,7 @@ def test_the_confusion_matrix_is_in_per_cent_of_the_true_class() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_mistake_is_shown_with_what_it_was_taken_for(channels: int) -> None:
     given = results(channels=channels, num_mistakes=9)
-    drawn = [axes for axes in figures.mistakes(given).axes if axes.images]
+    drawn = [axes for axes in figures.draw_mistakes(given).axes if axes.images]
     assert len(drawn) == 9
     actual, predicted, confidence = drawn[0].get_title().splitlines()
     assert (actual, predicted.split()[-1], confidence) == ("0", "Bag", "99.9%")
@@ -228,7 +228,7 @@ UPRIGHT = {
 @pytest.mark.parametrize("values", UPRIGHT)
 def test_the_picture_of_a_study_has_a_place_for_each_value(values: tuple[str, ...]) -> None:
     given = summary(list(values), published=0.85)
-    figure = figures.study(given, given, title="a title", varied="rate")
+    figure = figures.draw_study(given, given, title="a title", varied="rate")
     (axes,) = figure.axes
     scale, upright = UPRIGHT[values]
     names = axes.get_xticklabels() if upright else axes.get_yticklabels()
@@ -243,7 +243,7 @@ def test_the_picture_of_a_study_has_a_place_for_each_value(values: tuple[str, ..
 
 def test_each_seed_of_a_study_is_drawn_at_its_value() -> None:
     runs = pd.DataFrame({"value": ["a", "a", "b", "b"], "accuracy": [0.7, 0.8, 0.9, 0.95]})
-    (axes,) = figures.study(summary(["a", "b"]), runs, title="t", varied="v").axes
+    (axes,) = figures.draw_study(summary(["a", "b"]), runs, title="t", varied="v").axes
     (seeds,) = [line for line in axes.lines if line.get_label() == "each seed"]
     assert np.asarray(seeds.get_xdata()).tolist() == [0, 0, 1, 1]
     assert np.asarray(seeds.get_ydata()).tolist() == [0.7, 0.8, 0.9, 0.95]
@@ -253,7 +253,7 @@ def test_each_seed_of_a_study_is_drawn_at_its_value() -> None:
 def test_training_losses_are_averaged_over_seeds_beside_the_published(scale: int) -> None:
     ours = pd.DataFrame({"value": ["a", "a", "b"], "epoch": 1, "train_loss": [0.25, 0.75, 1.0]})
     theirs = pd.DataFrame({"value": ["a", "b"], "epoch": 1, "train_loss": [0.5, 0.5 * scale]})
-    figure = figures.training_losses(ours, theirs, "a title")
+    figure = figures.draw_training_losses(ours, theirs, "a title")
     figure.draw_without_rendering()
     first, second = figure.axes
     assert (first.get_title(), second.get_title()) == ("a", "b")

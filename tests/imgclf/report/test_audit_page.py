@@ -5,29 +5,29 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from imgclf.results.published_results import Figures, Published, recovered
 from imgclf.report import audit_page
+from imgclf.results.published_results import Published, PublishedMetrics, recovered_accuracy
 
 CLASSES = {"a": 0.9, "b": 0.8}
 
 
-def network(figures: Figures, real: tuple[float, ...] = (0.5, 0.7, 0.6)) -> Published:
+def network(figures: PublishedMetrics, real: tuple[float, ...] = (0.5, 0.7, 0.6)) -> Published:
     """Three epochs with real validation accuracies, published as a mixture with training."""
     train = np.array([0.6, 0.9, 1.0])
     history = pd.DataFrame({"epoch": [1, 2, 3], "train_accuracy": train})
     history["validation_accuracy"] = 0.75 * train + 0.25 * np.array(real)
     mixed, shares = history["validation_accuracy"], history["train_accuracy"]
-    history["recovered_accuracy"] = recovered(mixed, shares, 300, 100)
+    history["recovered_accuracy"] = recovered_accuracy(mixed, shares, 300, 100)
     history["validation_loss"] = [0.5, 0.6, 0.9]
     return Published(dataset="d", figures=figures, history=history, images=(300, 100))
 
 
-def text(figures: Figures) -> str:
-    return audit_page.page("d", {"net": network(figures)})
+def text(figures: PublishedMetrics) -> str:
+    return audit_page.audit_page("d", {"net": network(figures)})
 
 
 def test_the_real_accuracy_and_the_epochs_are_recovered() -> None:
-    section = text(Figures(best_epoch=3, class_accuracy=CLASSES))
+    section = text(PublishedMetrics(best_epoch=3, class_accuracy=CLASSES))
     assert "published = (300 x training + 100 x validation) / 400" in section
     assert "4 x published \u2212 3 x training, to within 0.35 points" in section
     cells = [
@@ -47,13 +47,13 @@ def test_epochs_within_rounding_are_as_good() -> None:
     # Of the first two, the real accuracies are exactly 0.0090 apart, which is the rounding of both,
     # and as floats a little more. The last two were published as equal.
     train, mixed = pd.Series([0.898, 0.904, 0.91]), pd.Series([0.898, 0.901, 0.901])
-    real = recovered(mixed, train, 400, 100)
+    real = recovered_accuracy(mixed, train, 400, 100)
     assert real[0] - real[1] > 0.009
     columns = {"train_accuracy": train, "validation_accuracy": mixed, "recovered_accuracy": real}
     history = pd.DataFrame({"epoch": [1, 2, 3], **columns, "validation_loss": [0.5, 0.6, 0.9]})
-    figures = Figures(best_epoch=2)
+    figures = PublishedMetrics(best_epoch=2)
     published = Published(dataset="d", figures=figures, history=history, images=(400, 100))
-    section = audit_page.page("d", {"net": published}).rstrip()
+    section = audit_page.audit_page("d", {"net": published}).rstrip()
     assert "0 had the lowest validation loss, 1 the highest accuracy as published, and 1" in section
     row = [cell.strip() for cell in section.splitlines()[-1].strip("|").split("|")]
     assert row == ["net", "2", "2, 3", "**1** (1)", "1", "0.500", "0.900"]
@@ -68,7 +68,7 @@ def test_f1_that_class_accuracies_exclude_is_named(f1: float | None, there: bool
     bound = (1.8 / 2.1 + 1.6 / 1.9) / 2
     assert audit_page.largest_f1([*classes.values()]) == pytest.approx(bound)
     f1 = None if f1 is None else f1 - 0.857 + round(bound, 4)
-    section = text(Figures(best_epoch=3, class_accuracy=classes, f1_macro=f1))
+    section = text(PublishedMetrics(best_epoch=3, class_accuracy=classes, f1_macro=f1))
     assert ("can have 0.8496 at most" in section) == there
 
 
@@ -96,14 +96,17 @@ def test_no_confusion_matrix_has_a_larger_f1() -> None:
     ],
 )
 def test_an_impossible_validation_accuracy_is_named(alone: float, sentence: str) -> None:
-    figures = Figures(best_epoch=3, class_accuracy=CLASSES, validation_accuracy=alone)
+    figures = PublishedMetrics(best_epoch=3, class_accuracy=CLASSES, validation_accuracy=alone)
     assert sentence in text(figures)
 
 
 def test_a_possible_validation_accuracy_is_not() -> None:
-    figures = Figures(best_epoch=3, class_accuracy=CLASSES, validation_accuracy=0.82)
+    figures = PublishedMetrics(best_epoch=3, class_accuracy=CLASSES, validation_accuracy=0.82)
     assert "report says" not in text(figures)
 
 
 def test_without_epochs_there_is_no_page() -> None:
-    assert audit_page.page("d", {"net": Published(dataset="d", figures=Figures())}) == ""
+    assert (
+        audit_page.audit_page("d", {"net": Published(dataset="d", figures=PublishedMetrics())})
+        == ""
+    )

@@ -35,7 +35,7 @@ GOOD = {"number": 3, "inner": {"rate": 0.25}}
     ],
 )
 def test_parse_reads_yaml_as_dvc_does(text: str, value: object) -> None:
-    parsed = strict.parse(f"key: {text}")["key"]
+    parsed = strict.parse_yaml(f"key: {text}")["key"]
     assert (parsed, type(parsed)) == (value, type(value))
 
 
@@ -66,14 +66,16 @@ def test_parse_reads_yaml_as_dvc_does(text: str, value: object) -> None:
 )
 def test_parse_refuses(text: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        strict.parse(text)
+        strict.parse_yaml(text)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
 def test_read_makes_nested_dataclasses_and_tuples() -> None:
-    assert strict.read(Outer, GOOD, "") == Outer(number=3, inner=Inner(rate=0.25), sizes=(1, 2))
-    assert strict.read(Outer, GOOD | {"sizes": [3, 4]}, "").sizes == (3, 4)
+    assert strict.read_settings(Outer, GOOD, "") == Outer(
+        number=3, inner=Inner(rate=0.25), sizes=(1, 2)
+    )
+    assert strict.read_settings(Outer, GOOD | {"sizes": [3, 4]}, "").sizes == (3, 4)
 
 
 CYCLE: list[object] = []
@@ -105,7 +107,7 @@ CYCLE.append(CYCLE)
 )
 def test_read_refuses(values: object, where: str, fragments: list[str]) -> None:
     with pytest.raises(UserError) as caught:
-        strict.read(Outer, values, where)
+        strict.read_settings(Outer, values, where)
     assert str(caught.value).startswith(fragments[0])
     assert all(fragment in str(caught.value) for fragment in fragments)
 
@@ -115,14 +117,14 @@ def test_read_refuses(values: object, where: str, fragments: list[str]) -> None:
     [("epoch", "epochs"), ("Epochs", "epochs"), ("ephocs", "epochs"), ("lrr", "lr")],
 )
 def test_unknown_suggests_the_nearest_name(name: str, nearest: str) -> None:
-    message = str(strict.unknown("here", name, ["lr", "epochs"]))
+    message = str(strict.unknown_name("here", name, ["lr", "epochs"]))
     assert message.startswith(f"here: {name!r} is unknown")
     assert f"you mean {nearest!r}?" in message
 
 
 @pytest.mark.parametrize("name", ["zzz", None, 3, ("lr",)])
 def test_unknown_suggests_nothing_if_nothing_is_near(name: object) -> None:
-    message = str(strict.unknown("here", name, ["lr", "epochs"]))
+    message = str(strict.unknown_name("here", name, ["lr", "epochs"]))
     assert message.startswith(f"here: {name!r} is unknown")
     assert message.endswith("Allowed: epochs, lr")
     assert "?" not in message

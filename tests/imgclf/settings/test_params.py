@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from imgclf.settings.data_settings import DownloadSettings
 from imgclf.common.errors import UserError
-from imgclf.settings.model_settings import TrainingSettings
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
-from tests.project import PARAMS
 from imgclf.settings import model_settings, params
+from imgclf.settings.data_settings import DownloadSettings
+from imgclf.settings.model_settings import TrainingSettings
+from tests.project import PARAMS
 
 REAL = PARAMS.read_text(encoding="utf-8")
 
@@ -66,25 +66,25 @@ def changed(key: str, value: object) -> str:
 
 def refusal(text: str) -> str:
     with pytest.raises(UserError) as caught:
-        params.parse(text)
+        params.parse_params(text)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_the_parameters_of_the_tests_are_good() -> None:
-    parsed = params.parse(REAL)
+    parsed = params.parse_params(REAL)
     assert set(parsed.models) <= set(parsed.zoo)
     assert {parsed.zoo[name].dataset for name in parsed.models} <= set(parsed.datasets)
 
 
 def test_shared_settings_reach_every_model_but_where_it_has_its_own() -> None:
-    small, large = (params.parse(TEXT).zoo[name].training for name in ("small", "large"))
+    small, large = (params.parse_params(TEXT).zoo[name].training for name in ("small", "large"))
     assert (small.lr, large.lr) == (0.001, 2.0)
     assert (small.epochs, small.momentum) == (large.epochs, large.momentum) == (5, 0.5)
 
 
 def test_an_overridden_scheduler_keeps_the_keys_it_does_not_name() -> None:
-    small, large = (params.parse(TEXT).zoo[name].training for name in ("small", "large"))
+    small, large = (params.parse_params(TEXT).zoo[name].training for name in ("small", "large"))
     assert (small.scheduler.name, small.scheduler.step_size, small.scheduler.gamma) == (
         "step",
         7,
@@ -99,14 +99,14 @@ def test_an_overridden_scheduler_keeps_the_keys_it_does_not_name() -> None:
 
 def test_what_is_not_given_has_its_default() -> None:
     text = "{datasets: [a], models: [m], data: {a: {}}, zoo: {m: {dataset: a, network: fc, %s}}}"
-    parsed = params.parse(text % "select: last")
+    parsed = params.parse_params(text % "select: last")
     assert parsed.data["a"] == DownloadSettings(source="a")
     assert parsed.zoo["m"].network == FC()
     assert parsed.zoo["m"].training == TrainingSettings(select="last")
 
 
 def test_options_go_to_the_network() -> None:
-    zoo = params.parse(TEXT).zoo
+    zoo = params.parse_params(TEXT).zoo
     assert (zoo["small"].network_name, zoo["small"].network) == ("fc", FC(hidden=3))
     assert zoo["large"].network == LeNet5()
     assert zoo["unused"].network == LeNet5(channels=(1, 2, 3), batchnorm=True)
@@ -114,21 +114,21 @@ def test_options_go_to_the_network() -> None:
 
 @pytest.mark.parametrize("name", ["small", "large", "unused"])
 def test_describe_is_flat_json_of_all_settings(name: str) -> None:
-    parsed = params.parse(TEXT).zoo[name]
-    described = model_settings.describe(parsed)
+    parsed = params.parse_params(TEXT).zoo[name]
+    described = model_settings.model_values(parsed)
     assert (described["dataset"], described["network"]) == (parsed.dataset, parsed.network_name)
     assert described["lr"] == parsed.training.lr
     assert described["scheduler"]["gamma"] == parsed.training.scheduler.gamma
     as_json = json.loads(json.dumps(described))
-    assert model_settings.read(name, as_json, [parsed.dataset], TrainingSettings()) == parsed
+    assert model_settings.read_model(name, as_json, [parsed.dataset], TrainingSettings()) == parsed
 
 
 def test_best_needs_validation_images_of_the_models_that_are_built() -> None:
     text = changed("data.digits.validation_images", 0)
     message = refusal(text)
     assert all(part in message for part in ("select", "best", "data.digits", "last"))
-    assert params.parse(text + "\nselect: last\n").zoo["small"].training.select == "last"
-    assert params.parse(changed("data.fashion_mnist.validation_images", 0))
+    assert params.parse_params(text + "\nselect: last\n").zoo["small"].training.select == "last"
+    assert params.parse_params(changed("data.fashion_mnist.validation_images", 0))
 
 
 def test_the_data_set_of_a_model_must_be_built() -> None:
@@ -157,7 +157,9 @@ def test_a_frozen_backbone_has_weights_and_images_that_stay(
 
 def test_features_of_a_backbone_depend_on_nothing_of_the_classifier_s_training() -> None:
     one, other, resized = (
-        model_settings.backbone(params.parse(changed("zoo.small", FROZEN | more)).zoo["small"])
+        model_settings.backbone_model(
+            params.parse_params(changed("zoo.small", FROZEN | more)).zoo["small"]
+        )
         for more in (
             {"weights": "imagenet", "lr": 0.5, "batch_size": 7, "seed": 3, "epochs": 2},
             {"weights": "imagenet", "optimizer": "sgd"},
@@ -168,7 +170,7 @@ def test_features_of_a_backbone_depend_on_nothing_of_the_classifier_s_training()
 
 
 def test_a_contradiction_in_a_model_that_is_not_built_is_no_matter() -> None:
-    assert params.parse(changed("zoo.unused.weights", "imagenet"))
+    assert params.parse_params(changed("zoo.unused.weights", "imagenet"))
 
 
 @pytest.mark.parametrize("key", ["datasets", "models", "data", "zoo"])
@@ -398,11 +400,11 @@ PATHS = list(paths(REAL_VALUES))
 
 def parse_or_refuse(text: str) -> None:
     try:
-        parsed = params.parse(text)
+        parsed = params.parse_params(text)
     except UserError as error:
         message = str(error)
     else:
-        message = json.dumps([model_settings.describe(each) for each in parsed.zoo.values()])
+        message = json.dumps([model_settings.model_values(each) for each in parsed.zoo.values()])
     assert "\n" not in message
 
 
@@ -467,15 +469,15 @@ def test_values_that_cannot_be_shown_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("launcher", ["python", "torchrun --standalone --nproc-per-node 2"])
 def test_a_launcher_is_a_command_and_no_setting_of_a_model(launcher: str) -> None:
-    parsed = params.parse(changed("launcher", launcher))
+    parsed = params.parse_params(changed("launcher", launcher))
     assert parsed.launcher == launcher
-    assert replace(parsed, launcher="python") == params.parse(TEXT)
+    assert replace(parsed, launcher="python") == params.parse_params(TEXT)
 
 
 @pytest.mark.parametrize("launcher", [2, "", " ", ["python"], None])
 def test_a_launcher_that_is_no_command_is_refused(launcher: object) -> None:
     with pytest.raises(UserError, match=re.escape(f"launcher: {launcher!r} is not a command")):
-        params.parse(changed("launcher", launcher))
+        params.parse_params(changed("launcher", launcher))
 
 
 def test_weights_behind_a_link_into_the_outputs_are_refused(
@@ -491,7 +493,7 @@ def test_weights_behind_a_link_into_the_outputs_are_refused(
         assert f"{folder}/ holds what" in refusal(changed("weights", path))
     for path in ("pretrained/w.pth", "models.pth", "../models/w.pth", "loop", "x" * 5000):
         named = f"{path}#sha256={'0' * 64}"
-        assert params.parse(changed("weights", named)).zoo["small"].training.weights == named
+        assert params.parse_params(changed("weights", named)).zoo["small"].training.weights == named
         assert f"say which bytes of the file are meant: {path}#sha256=..." in refusal(
             changed("weights", path)
         )

@@ -12,10 +12,10 @@ import pytest
 from imgclf.evaluation.quantities import ACCURACY
 from imgclf.provenance.ledger import Ledger, Line
 from imgclf.provenance.today import Origin, Today
-from imgclf.report.study_pages import Reason
-from imgclf.results.study_results import StudyResults
 from imgclf.report import model_pages, study_pages
+from imgclf.report.study_pages import Reason
 from imgclf.results import study_results
+from imgclf.results.study_results import StudyResults
 
 YAML = """
 title: Rate of learning
@@ -125,7 +125,7 @@ def load(
     if confusion:
         (folder / f"tables/{name}_confusion.csv").write_text(confusion)
     paths = (folder / part for part in ("studies", "tables", "published"))
-    return study_results.load(name, *paths)
+    return study_results.load_study_results(name, *paths)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_results_are_read_as_they_were_written(rates: StudyResults) -> None:
 
 def test_only_studies_with_results_are_there(rates: StudyResults, tmp_path: Path) -> None:
     (tmp_path / "studies/later.yaml").write_text(YAML)
-    assert study_results.names(tmp_path / "studies", tmp_path / "tables") == [rates.name]
+    assert study_results.study_names(tmp_path / "studies", tmp_path / "tables") == [rates.name]
 
 
 def test_seeds_have_a_mean_and_the_interval_of_one_new_run(base: StudyResults) -> None:
@@ -169,7 +169,7 @@ def text(*studies: StudyResults, reasons: Sequence[Reason] = ()) -> str:
     names = [f"study_{results.name}" for results in studies] + ["study_rates_losses"]
     names += [f"{network.name}_loss" for results in studies for network in results.networks]
     pictures = {name: f"{name}.png" for name in names}
-    pages = study_pages.pages(studies, reasons, pictures, TODAY)
+    pages = study_pages.study_pages(studies, reasons, pictures, TODAY)
     reports = [
         study_pages.network_report(results, network, pictures)
         for results in studies
@@ -216,8 +216,8 @@ def test_without_validation_they_are_compared_with_the_base_case(
     none = {"validation_accuracy": "None"}
     runs = [run("near", "0.1", 0, 990, **none), run("near", "0.2", 0, 891, key="base0", **none)]
     near = load(tmp_path, "near", YAML, runs)
-    assert study_pages.reference(near, [base, near]) == "0.2"
-    assert study_pages.reference(near, [near]) == "0.1"
+    assert study_pages.reference_note(near, [base, near]) == "0.2"
+    assert study_pages.reference_note(near, [near]) == "0.1"
     assert "nothing can be chosen" in text(base, near)
 
 
@@ -266,7 +266,7 @@ def test_a_row_without_runs_is_missing_and_needs_no_table(tmp_path: Path) -> Non
     for path in (tmp_path / "tables").glob("again*"):
         path.unlink()
     paths = (tmp_path / part for part in ("studies", "tables", "published"))
-    (results,) = study_results.load_all(*paths)
+    (results,) = study_results.load_all_study_results(*paths)
     page = text(results)
     assert page.count("not run yet") == 2
     assert "Not run yet." in page
@@ -307,7 +307,7 @@ def test_a_loss_outside_is_not_passed_over(tmp_path: Path) -> None:
 def test_both_protocols_of_a_table_are_on_one_page_and_apart(tmp_path: Path) -> None:
     again = replication(tmp_path, *seeds("0.1", 930, 931))
     runs = [run("rates", value, 0, 900) for value in ("0.1", "0.2")]
-    pages = study_pages.pages([again, load(tmp_path, "rates", YAML, runs)], [], {}, TODAY)
+    pages = study_pages.study_pages([again, load(tmp_path, "rates", YAML, runs)], [], {}, TODAY)
     ((path, page),) = pages.items()
     assert path == "results/studies/rates.md"
     assert page.startswith("# Rate of learning\n")
@@ -331,7 +331,7 @@ def test_a_run_counts_in_every_study_of_its_configuration(tmp_path: Path) -> Non
     ]
     load(tmp_path, "rates", YAML, runs)
     paths = [tmp_path / part for part in ("studies", "tables", "published")]
-    found = {results.name: results for results in study_results.load_all(*paths)}
+    found = {results.name: results for results in study_results.load_all_study_results(*paths)}
     assert list(found["rates"].by_value["0.1"]["name"]) == [
         *("base--s0", "rates-0.1-s1", "base--s2", "base--s3")
     ]
@@ -401,7 +401,7 @@ def test_networks_by_the_published_protocol_are_as_published(
     results = networks(tmp_path, 0, lr=0.1, epochs=30)
     assert not results.as_published
     (tmp_path / "published/copy.yaml").write_text(PUBLISHED)
-    results = study_results.load(
+    results = study_results.load_study_results(
         "nets", *(tmp_path / p for p in ("studies", "tables", "published"))
     )
     assert results.as_published
@@ -456,7 +456,7 @@ def test_very_many_values_are_folded_away(tmp_path: Path) -> None:
 
 
 def test_without_studies_there_is_no_page() -> None:
-    assert study_pages.pages([], [], {}, TODAY) == {}
+    assert study_pages.study_pages([], [], {}, TODAY) == {}
 
 
 @pytest.mark.parametrize(

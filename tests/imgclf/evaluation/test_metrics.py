@@ -36,7 +36,7 @@ def test_counts_and_ratios_of_each_class_equal_scikit_learn_s(case: Case) -> Non
     ratios = sklearn_metrics.precision_recall_fscore_support(
         labels, predictions, labels=classes, zero_division=0
     )
-    table = metrics.per_class(confusion)
+    table = metrics.class_metrics(confusion)
     assert list(table) == ["precision", "recall", "f1", "support"]
     np.testing.assert_allclose(table.to_numpy().T, ratios, rtol=1e-14)
 
@@ -46,7 +46,7 @@ def test_accuracy_and_f1_equal_scikit_learn_s(case: Case) -> None:
     probabilities, labels = case
     predictions = probabilities.argmax(axis=1)
     accuracy = sklearn_metrics.accuracy_score(labels, predictions)
-    assert metrics.accuracy(probabilities, labels) == pytest.approx(accuracy, rel=1e-14)
+    assert metrics.accuracy_score(probabilities, labels) == pytest.approx(accuracy, rel=1e-14)
     f1 = sklearn_metrics.f1_score(labels, predictions, average="macro", zero_division=0)
     assert metrics.f1_macro(probabilities, labels) == pytest.approx(f1, rel=1e-14)
 
@@ -88,7 +88,9 @@ def slow_ece(case: Case, num_bins: int) -> float:
 
 @given(cases(), st.sampled_from([1, 2, 10, 15]))
 def test_ece_equals_a_plain_loop_over_bins(case: Case, num_bins: int) -> None:
-    assert metrics.ece(*case, num_bins) == pytest.approx(slow_ece(case, num_bins), abs=1e-14)
+    assert metrics.expected_calibration_error(*case, num_bins) == pytest.approx(
+        slow_ece(case, num_bins), abs=1e-14
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,12 +126,12 @@ LABELS = np.array([0, 1, 2, 0], np.uint8)
     ],
 )
 def test_a_metric_of_four_images(name: str, value: float) -> None:
-    assert metrics.evaluate(PROBABILITIES, LABELS)[name] == pytest.approx(value, abs=1e-7)
+    assert metrics.evaluate_metrics(PROBABILITIES, LABELS)[name] == pytest.approx(value, abs=1e-7)
 
 
 @given(cases())
 def test_shares_are_plain_numbers_from_0_to_1(case: Case) -> None:
-    values = metrics.evaluate(*case)
+    values = metrics.evaluate_metrics(*case)
     assert all(type(value) is float for value in values.values())
     shares = ("accuracy", "accuracy_low", "accuracy_high", "f1_macro", "top2_error", "ece")
     assert all(-1e-15 <= values[name] <= 1 for name in shares)
@@ -139,7 +141,7 @@ def test_shares_are_plain_numbers_from_0_to_1(case: Case) -> None:
 
 def test_names_and_labels_are_distinct() -> None:
     names = [metric.name for metric in metrics.METRICS]
-    labels = [metric.label for metric in metrics.shown()]
+    labels = [metric.label for metric in metrics.shown_metrics()]
     assert len({*names}) == len(names)
     assert len({*labels}) == len(labels)
 
@@ -149,6 +151,6 @@ def test_names_and_labels_are_distinct() -> None:
     [("{:.4f}", 0.25, "0.2500"), ("{:.2%}", 0.89123, "89.12 %"), ("{:.1e}", 1200, "1.2e+03")],
 )
 def test_a_value_is_shown_by_its_format(form: str, value: float, text: str) -> None:
-    metric = metrics.Metric(name="m", compute=metrics.accuracy, label="m", format=form)
+    metric = metrics.Metric(name="m", compute=metrics.accuracy_score, label="m", format=form)
     assert metric.text(value) == text
     assert metric.text(None) == metric.text(math.nan) == ""

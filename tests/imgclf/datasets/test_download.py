@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import new_folder
-from imgclf.datasets.download import DebianPackage, Mirror, PythonPackage, Source, fetch
-from tests.imgclf.site import Answer, Site, send, serve, status
 from imgclf.datasets import download
+from imgclf.datasets.download import DebianPackage, Mirror, PythonPackage, Source, fetch_files
+from tests.imgclf.site import Answer, Site, send, serve, status
 
 CONTENTS = {"images": b"pixels" * 5000, "labels": bytes(range(256))}
 FILES = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
 ZIPPED = {name: gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
 
-fetch_gzipped = functools.partial(fetch, gzipped=True)
+fetch_gzipped = functools.partial(fetch_files, gzipped=True)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_a_file_that_is_not_gzipped_elsewhere_is_stored_as_it_is(
     site.answers["/archives/set.tar.gz"] = send(ARCHIVE)
     wanted = {"set.tar.gz": ARCHIVE_HASH[:digits]}
     mirror = Mirror(f"{site.url}/archives")
-    assert fetch(wanted, [mirror], tmp_path) == {"set.tar.gz": mirror.base}
+    assert fetch_files(wanted, [mirror], tmp_path) == {"set.tar.gz": mirror.base}
     assert contents(tmp_path) == {"set.tar.gz": ARCHIVE}
 
 
@@ -213,7 +213,7 @@ def test_an_archive_that_is_not_whole_leaves_nothing(
 ) -> None:
     site.answers["/archives/set.tar.gz"] = answer
     with pytest.raises(UserError) as caught:
-        fetch({"set.tar.gz": ARCHIVE_HASH}, [Mirror(f"{site.url}/archives")], tmp_path)
+        fetch_files({"set.tar.gz": ARCHIVE_HASH}, [Mirror(f"{site.url}/archives")], tmp_path)
     assert reason in str(caught.value)
     assert contents(tmp_path) == {}
 
@@ -221,7 +221,7 @@ def test_an_archive_that_is_not_whole_leaves_nothing(
 @pytest.mark.parametrize("digest", ["", "0123456", "0" * 65, "ABCDEF01", "0123456g"])
 def test_a_digest_that_checks_too_little_is_refused(digest: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"^set: SHA-256 '{digest}' is not allowed: "):
-        fetch({"set": digest}, [Mirror(str(tmp_path))], tmp_path)
+        fetch_files({"set": digest}, [Mirror(str(tmp_path))], tmp_path)
 
 
 def test_a_large_file_is_never_in_memory_as_a_whole(site: Site, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_large_file_is_never_in_memory_as_a_whole(site: Site, tmp_path: Path) 
     site.answers["/archives/large"] = send(large)
     wanted = {"large": hashlib.sha256(large).hexdigest()}
     tracemalloc.start()
-    fetch(wanted, [Mirror(f"{site.url}/archives")], tmp_path)
+    fetch_files(wanted, [Mirror(f"{site.url}/archives")], tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * 2**20
@@ -417,7 +417,7 @@ def test_what_is_not_stored_comes_from_a_source(
 def test_files_of_a_folder_are_not_stored(folders: tuple[Path, Path, Path]) -> None:
     first, second, store = folders
     (first / "labels").write_bytes(CONTENTS["labels"])
-    fetch({"labels": FILES["labels"]}, [Mirror(str(first))], second, store=store)
+    fetch_files({"labels": FILES["labels"]}, [Mirror(str(first))], second, store=store)
     assert not store.exists()
 
 
@@ -433,6 +433,6 @@ def test_digits_of_two_stored_files_choose_neither(folders: tuple[Path, Path, Pa
     for content in (b"%d" % number, b"%d" % seen[digits]):
         (store / hashlib.sha256(content).hexdigest()).write_bytes(content)
     with pytest.raises(UserError, match="no source has one"):
-        fetch({"one": digits}, NOBODY, second, store=store)
+        fetch_files({"one": digits}, NOBODY, second, store=store)
     whole = hashlib.sha256(b"%d" % number).hexdigest()
-    assert fetch({"one": whole}, NOBODY, first, store=store) == {"one": str(store)}
+    assert fetch_files({"one": whole}, NOBODY, first, store=store) == {"one": str(store)}

@@ -7,23 +7,25 @@ import pytest
 
 from imgclf.common.errors import UserError
 from imgclf.evaluation.claims import Claim
-from imgclf.results.published_results import Figures
 from imgclf.results import published_results
+from imgclf.results.published_results import PublishedMetrics
 
 
 def test_nothing_is_published_of_another_data_set(tmp_path: Path) -> None:
-    assert published_results.load(tmp_path, "digits") == {}
+    assert published_results.load_published(tmp_path, "digits") == {}
 
 
 def test_the_rounding_is_that_of_all_figures_that_a_recovered_one_is_made_of() -> None:
-    assert published_results.rounding(40_000, 10_000) == pytest.approx(5 * 0.0005 + 4 * 0.0005)
+    assert published_results.rounding_error(40_000, 10_000) == pytest.approx(
+        5 * 0.0005 + 4 * 0.0005
+    )
 
 
 def test_the_best_epoch_is_the_first_of_the_best() -> None:
     history = pd.DataFrame(
         {"epoch": [1, 2, 3], "validation_loss": [0.2, 0.1, 0.1], "recovered_accuracy": [1, 2, 2]}
     )
-    each = published_results.Published(dataset="d", figures=Figures(), history=history)
+    each = published_results.Published(dataset="d", figures=PublishedMetrics(), history=history)
     assert each.best_epoch("validation_loss") == 2
     assert each.best_epoch("recovered_accuracy") == 2
 
@@ -31,7 +33,7 @@ def test_the_best_epoch_is_the_first_of_the_best() -> None:
 def test_only_settings_that_both_have_can_differ() -> None:
     ours = {"lr": 0.1, "epochs": 3, "channels": (6, 16), "seed": 0}
     theirs = {"lr": 0.1, "epochs": 30, "channels": [6, 16], "momentum": 0.9}
-    assert published_results.differences(ours, theirs) == {"epochs": (3, 30)}
+    assert published_results.setting_differences(ours, theirs) == {"epochs": (3, 30)}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_only_settings_that_both_have_can_differ() -> None:
 def test_a_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "d.yaml").write_text(text)
     with pytest.raises(UserError) as error:
-        published_results.load(tmp_path, "d")
+        published_results.load_published(tmp_path, "d")
     assert str(error.value) == f"{tmp_path}/d.yaml: {message}"
 
 
@@ -70,9 +72,9 @@ def test_a_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, message: str
     ],
 )
 def test_a_mistake_in_a_list_is_one_line(tmp_path: Path, text: str, message: str) -> None:
-    assert published_results.entries(tmp_path, "claims", Claim) == []
+    assert published_results.load_published_entries(tmp_path, "claims", Claim) == []
     (tmp_path / "claims.yaml").write_text(text)
     with pytest.raises(UserError) as error:
-        published_results.entries(tmp_path, "claims", Claim)
+        published_results.load_published_entries(tmp_path, "claims", Claim)
     assert str(error.value).startswith(f"{tmp_path}/claims.yaml: {message}")
     assert "\n" not in str(error.value)

@@ -21,16 +21,16 @@ from imgclf.report import markdown
         (markdown.duration, 3599.4, "59 min 59 s"),
         (markdown.duration, 3599.6, "1 h 00 min"),
         (markdown.duration, 7080.0, "1 h 58 min"),
-        (markdown.listed, ["a"], "a"),
-        (markdown.listed, ["a", "b"], "a and b"),
-        (markdown.listed, ["a", "b", "c"], "a, b and c"),
-        (markdown.show, True, "true"),
-        (markdown.show, 1e-5, "1e-05"),
-        (markdown.show, 0.001, "0.001"),
-        (markdown.show, 100, "100"),
-        (markdown.show, "adam", "adam"),
-        (markdown.show, [6, 16], "[6, 16]"),
-        (markdown.show, (6, 16), "[6, 16]"),
+        (markdown.join_words, ["a"], "a"),
+        (markdown.join_words, ["a", "b"], "a and b"),
+        (markdown.join_words, ["a", "b", "c"], "a, b and c"),
+        (markdown.show_value, True, "true"),
+        (markdown.show_value, 1e-5, "1e-05"),
+        (markdown.show_value, 0.001, "0.001"),
+        (markdown.show_value, 100, "100"),
+        (markdown.show_value, "adam", "adam"),
+        (markdown.show_value, [6, 16], "[6, 16]"),
+        (markdown.show_value, (6, 16), "[6, 16]"),
         (markdown.anchor, "Steps of 0.001, twice: a_b-c", "steps-of-0001-twice-a_b-c"),
         (markdown.anchor, "alexnet (cifar10_budget)", "alexnet-cifar10_budget"),
         (markdown.anchor, "A CPU's budget", "a-cpus-budget"),
@@ -46,8 +46,8 @@ def test_an_interval_is_in_per_cent() -> None:
 
 @pytest.mark.parametrize("value", [None, float("nan")])
 def test_what_is_missing_is_empty(value: float | None) -> None:
-    assert markdown.optional(value, markdown.percent) == ""
-    frame = markdown.formatted(pd.DataFrame({"a_b": [value, 0.5]}), a_b=markdown.percent)
+    assert markdown.or_dash(value, markdown.percent) == ""
+    frame = markdown.format_columns(pd.DataFrame({"a_b": [value, 0.5]}), a_b=markdown.percent)
     assert frame.to_dict("list") == {"a b": ["", "50.00 %"]}
 
 
