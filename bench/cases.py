@@ -19,13 +19,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from bench import reference
-from imgclf.inference import cards, devices, forward
-from imgclf.inference.batches import Batches, put
-from imgclf.inference.cards import Scaling
+from imgclf.inference import card_data, devices, forward
+from imgclf.inference.batches import Batches, put_images
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
 from imgclf.networks.network import Network
 from imgclf.networks.pretrained import AlexNet, MobileNetV2, Pretrained
+from imgclf.settings import cards
+from imgclf.settings.cards import Scaling
 from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training.trainer import Trainer
 
@@ -58,13 +59,13 @@ class Source:
 
     def batches(self, count: int, device: torch.device, size: int = 0) -> Batches:
         """Return the first `count` as this project holds them."""
-        return put((self.images[:count], self.labels[:count]), self.scaling, device, size)
+        return put_images((self.images[:count], self.labels[:count]), self.scaling, device, size)
 
 
 def fashion_mnist(part: cards.Part) -> Source:
     """Return a part of Fashion-MNIST, standardised."""
-    card = cards.read(CARD).data
-    images, labels = cards.load(card, part, ARRAYS)
+    card = cards.read_card(CARD).data
+    images, labels = card_data.load_part(card, part, ARRAYS)
     return Source(images=images, labels=labels, scaling=Scaling(mean=card.mean, std=card.std))
 
 
@@ -95,7 +96,7 @@ class Training:
             batch_size=self.batch_size, epochs=1, threads=threads, lr=self.lr
         )
         if side == "ours":
-            device = devices.prepare("cpu", threads)
+            device = devices.prepare_device("cpu", threads)
         torch.manual_seed(0)
         size = self.image_size or source.images.shape[2]
         shape = (source.images.shape[1], size, size)
@@ -147,7 +148,7 @@ class Preparation:
         """Return the seconds and the mean of the squares of all numbers."""
         source = self.source()
         if side == "ours":
-            device = devices.prepare("cpu", threads)
+            device = devices.prepare_device("cpu", threads)
             data = source.batches(self.images, device, self.image_size)
 
             def prepared(count: int) -> Iterable[Tensor]:
@@ -188,7 +189,7 @@ class Evaluation:
         """Return the seconds and the accuracy."""
         source = self.source()
         if side == "ours":
-            device = devices.prepare("cpu", threads)
+            device = devices.prepare_device("cpu", threads)
         torch.manual_seed(0)
         network = LeNet5().build(SHAPE, NUM_CLASSES)
         plain = reference.LeNet5()
@@ -199,7 +200,7 @@ class Evaluation:
             if side == "reference":
                 return reference.evaluate(plain, source.dataset(count), batch_size=100)
             data = source.batches(count, device)
-            return forward.score(network, data, nn.functional.cross_entropy)[1]
+            return forward.score_batches(network, data, nn.functional.cross_entropy)[1]
 
         score(500)
         before = start()

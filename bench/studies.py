@@ -27,8 +27,9 @@ from bench import pipeline, reference, sample, sections
 from bench.pipeline import ROOT
 from experiments import plan
 from experiments.commands import command_output
-from imgclf.inference import cards
+from imgclf.inference import card_data
 from imgclf.report.markdown import markdown_table
+from imgclf.settings import cards
 from imgclf.settings.study_settings import Study
 
 FOLDER = Path("bench")
@@ -177,12 +178,14 @@ SECTIONS: dict[str, Callable[[Path, Path, Amount], dict[str, Any]]] = {
 
 def _images(project: Path) -> list[reference.ImageDataset]:
     """Return the training and the validation images, as people usually read them."""
-    card = cards.read(project / "data/assigned/lenet5.json").data
+    card = cards.read_card(project / "data/assigned/lenet5.json").data
     scale = transforms.Normalize(card.mean, card.std)
     transform = transforms.Compose([transforms.ToTensor(), scale])
     parts: tuple[cards.Part, ...] = ("train", "validation")
     return [
-        reference.ImageDataset(*cards.load(card, part, project / "data/normalised"), transform)
+        reference.ImageDataset(
+            *card_data.load_part(card, part, project / "data/normalised"), transform
+        )
         for part in parts
     ]
 

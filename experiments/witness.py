@@ -24,7 +24,8 @@ from typing import Any
 
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, sha256, write_file, write_json
-from imgclf.inference import cards, devices, weights
+from imgclf.inference import devices, weights_file
+from imgclf.settings import cards
 from imgclf.training import history, start
 from imgclf.training.processes import Processes
 from imgclf.training.start import Training
@@ -43,14 +44,14 @@ def main() -> None:
 
 def seen(name: str, epochs: int) -> dict[str, Any]:
     """Return what the first `epochs` of a training give; of 0, the whole and its evaluation."""
-    card = cards.read(ASSIGNED / f"{name}.json")
+    card = cards.read_card(ASSIGNED / f"{name}.json")
     settings = card.model.training
-    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
-    training = start.begin(card, DATA, INITIAL, device, Processes())
+    device = devices.prepare_device(settings.device, settings.threads, settings.deterministic)
+    training = start.begin_training(card, DATA, INITIAL, device, Processes())
     run = training.run
     for _ in range(epochs or settings.epochs):
         run.advance()
-    rows = list(csv.DictReader(io.StringIO(history.csv(run.epochs))))
+    rows = list(csv.DictReader(io.StringIO(history.history_csv(run.epochs))))
     found = {"model": name, "epochs": rows}
     return found if epochs else found | _evaluated(name, training)
 
@@ -58,12 +59,12 @@ def seen(name: str, epochs: int) -> dict[str, Any]:
 def _evaluated(name: str, training: Training) -> dict[str, Any]:
     """Return the metrics and the predictions' SHA-256 of kept weights, as the stage gives them."""
     run = training.run
-    weights.load_into(training.trained, run.kept, name)
-    kept = weights.to_bytes(training.network.state_dict(), training.scaling)
+    weights_file.load_weights_into(training.trained, run.kept, name)
+    kept = weights_file.weights_to_bytes(training.network.state_dict(), training.scaling)
     with tempfile.TemporaryDirectory(prefix="witness-") as folder:
         scratch = Path(folder)
         write_file(scratch / "weights", kept)
-        write_json(scratch / "training", history.summary(run.epochs, run.best))
+        write_json(scratch / "training", history.training_summary(run.epochs, run.best))
         options = {"card": ASSIGNED / f"{name}.json", "data": DATA} | {
             key: scratch / key
             for key in ("weights", "training", "records", "metrics", "classes", "predictions")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from imgclf.common.errors import exit_code
 from imgclf.common.files import new_folder, read_json, write_json
-from imgclf.inference import cards, initial
-from imgclf.inference.cards import Card
+from imgclf.inference import initial
 from imgclf.inference.model_fits import check_model_fits
-from imgclf.provenance import code
+from imgclf.provenance import card_values, code
 from imgclf.settings import params, strict
+from imgclf.settings.cards import DatasetCard
 
 
 def main() -> None:
@@ -34,9 +34,13 @@ def main() -> None:
         for name in chosen.models:
             model = chosen.zoo[name]
             data = read_json(args.cards / f"{model.dataset}.json")
-            check_model_fits(model, strict.read_settings(Card, data, f"{model.dataset}.json"))
-            start = cards.start(args.weights, initial.name(model))
-            card = cards.assign(model, chosen.launcher, data, start, graph, packages)
+            check_model_fits(
+                model, strict.read_settings(DatasetCard, data, f"{model.dataset}.json")
+            )
+            start = card_values.start_values(args.weights, initial.weights_set_name(model))
+            card = card_values.model_card_values(
+                model, chosen.launcher, data, start, graph, packages
+            )
             write_json(folder / f"{name}.json", card)
 
 

@@ -41,7 +41,7 @@ def main() -> None:
             }
             write_json(folder / "fetch" / f"{name}.json", data_settings.file_settings(data))
             write_json(folder / "normalise" / f"{name}.json", arrays)
-        write_json(folder / "weights.json", initial.wanted(models))
+        write_json(folder / "weights.json", initial.wanted_weights_sets(models))
         write_json(folder / "packages.json", packages)
         write_json(folder / "code.json", code.json_graph(graph))
         for stage in ("plot", "report"):

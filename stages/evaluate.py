@@ -15,9 +15,11 @@ import pandas as pd
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write_file, write_json
 from imgclf.evaluation import metrics
-from imgclf.inference import batches, cards, devices, forward, weights
+from imgclf.inference import batches, card_data, devices, forward, weights_file
 from imgclf.inference.losses import LOSSES
 from imgclf.inference.model_fits import scaling_of
+from imgclf.provenance import card_values
+from imgclf.settings import cards
 from imgclf.training import records
 
 MISTAKES = 16
@@ -33,18 +35,18 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    whole = cards.read(args.card)
-    cards.check_code(whole, "evaluate")
+    whole = cards.read_card(args.card)
+    card_values.check_code(whole, "evaluate")
     model, card = whole.model, whole.data
     settings = model.training
-    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
+    device = devices.prepare_device(settings.device, settings.threads, settings.deterministic)
     network = model.build(card.shape, len(card.classes))
-    state, scaling = weights.from_bytes(args.weights.read_bytes(), str(args.weights))
-    weights.load_into(network, state, str(args.weights))
-    network = devices.place(network, device)
-    images, labels = cards.load(card, "test", args.data)
+    state, scaling = weights_file.weights_from_bytes(args.weights.read_bytes(), str(args.weights))
+    weights_file.load_weights_into(network, state, str(args.weights))
+    network = devices.place_network(network, device)
+    images, labels = card_data.load_part(card, "test", args.data)
     scaling = scaling_of(model, card, scaling)
-    test = batches.put((images, labels), scaling, device, settings.image_size)
+    test = batches.put_images((images, labels), scaling, device, settings.image_size)
 
     logits, loss = forward.finite_logits(network, test, LOSSES[settings.loss], str(args.weights))
     probabilities = logits.softmax(dim=1).cpu().numpy()
@@ -72,7 +74,7 @@ def main() -> None:
         kept[name] = values
     args.mistakes.parent.mkdir(parents=True, exist_ok=True)
     np.save(args.mistakes, kept)  # not savez: the bytes of a zip depend on Python's version
-    records.land(args.records, weights.digest(state), args.record)
+    records.land_record(args.records, weights_file.weights_digest(state), args.record)
 
 
 if __name__ == "__main__":

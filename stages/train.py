@@ -12,8 +12,9 @@ from pathlib import Path
 
 from imgclf.common.errors import exit_code
 from imgclf.common.files import write_file, write_json
-from imgclf.inference import cards, devices, weights
-from imgclf.provenance import environment
+from imgclf.inference import devices, weights_file
+from imgclf.provenance import card_values, environment
+from imgclf.settings import cards
 from imgclf.training import checkpoints, history, precision, processes, records, start
 from imgclf.training.progress import Progress
 
@@ -27,20 +28,20 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    card = cards.read(args.card)
-    cards.check_code(card, "train")
+    card = cards.read_card(args.card)
+    card_values.check_code(card, "train")
     settings = card.model.training
-    device = devices.prepare(settings.device, settings.threads, settings.deterministic)
-    group = processes.join(device)
+    device = devices.prepare_device(settings.device, settings.threads, settings.deterministic)
+    group = processes.join_processes(device)
     features = args.checkpoints / "features"
-    training = start.begin(card, args.data, args.initial, device, group, features)
+    training = start.begin_training(card, args.data, args.initial, device, group, features)
     run, name = training.run, card.model.name
 
     where = {"device": device.type, "processes": group.count} | environment.machine_record()
-    where["precision"] = precision.used(device, settings.precision)
-    folder = args.checkpoints / checkpoints.key(where, args.card)
-    checkpoints.sweep(args.checkpoints)
-    if checkpoint := group.of_first(checkpoints.load(folder)):
+    where["precision"] = precision.precision_in_use(device, settings.precision)
+    folder = args.checkpoints / checkpoints.checkpoint_key(where, args.card)
+    checkpoints.sweep_checkpoints(args.checkpoints)
+    if checkpoint := group.of_first(checkpoints.load_checkpoint(folder)):
         run.load_state_dict(checkpoint)
     if not group.first:  # which alone writes files and talks
         while not run.finished:
@@ -51,18 +52,18 @@ def main() -> None:
     with Progress(name, settings.epochs, run.trainer.steps_per_epoch, len(run.epochs)) as bar:
         while not run.finished:
             bar.after_epoch(run.advance(bar.after_step), run.seconds)
-            write_file(args.history, history.csv(run.epochs))
-            checkpoints.save(folder, len(run.epochs), run.state_dict())
+            write_file(args.history, history.history_csv(run.epochs))
+            checkpoints.save_checkpoint(folder, len(run.epochs), run.state_dict())
 
-    write_file(args.history, history.csv(run.epochs))
-    weights.load_into(training.trained, run.kept, name)
+    write_file(args.history, history.history_csv(run.epochs))
+    weights_file.load_weights_into(training.trained, run.kept, name)
     state = training.network.state_dict()
-    write_file(args.weights, weights.to_bytes(state, training.scaling))
-    write_json(args.metrics, history.summary(run.epochs, run.best))
+    write_file(args.weights, weights_file.weights_to_bytes(state, training.scaling))
+    write_json(args.metrics, history.training_summary(run.epochs, run.best))
     spent = {"seconds": round(run.seconds, 1), "cpu_seconds": round(run.cpu_seconds, 1)}
     record = spent | where | card.packages
-    records.keep(args.records, weights.digest(state), record)
-    checkpoints.remove(folder)
+    records.keep_record(args.records, weights_file.weights_digest(state), record)
+    checkpoints.remove_checkpoint(folder)
 
 
 if __name__ == "__main__":

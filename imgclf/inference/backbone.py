@@ -6,11 +6,11 @@ from imgclf.inference import forward
 from imgclf.inference.batches import Batches
 
 
-def features(network: nn.Module, data: Batches) -> Tensor:
+def backbone_features(network: nn.Module, data: Batches) -> Tensor:
     """Return what the classifier of `network` would see (N, D) of all of `data`."""
     classifier = network.get_submodule("classifier")
     network.classifier = nn.Identity()
     try:
-        return forward.logits(network, data)
+        return forward.compute_logits(network, data)
     finally:
         network.classifier = classifier

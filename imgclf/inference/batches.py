@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from imgclf.common.device_errors import in_one_line
 from imgclf.inference.augmentation import Augmentation
-from imgclf.inference.cards import Labelled, Scaling
+from imgclf.inference.card_data import Labelled
+from imgclf.settings.cards import Scaling
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def _room_for(count: int, size: int) -> AbstractContextManager[None]:
     )
 
 
-def put(labelled: Labelled, scaling: Scaling, device: torch.device, image_size: int = 0) -> Batches:
+def put_images(
+    labelled: Labelled, scaling: Scaling, device: torch.device, image_size: int = 0
+) -> Batches:
     """Put images and labels on `device`.
 
     Grey images are repeated for each channel of the scaling. With an `image_size`, images are

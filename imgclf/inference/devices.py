@@ -14,7 +14,7 @@ from imgclf.common.errors import UserError
 from imgclf.networks import deterministic
 
 
-def prepare(
+def prepare_device(
     name: str, threads: int, determinism: Literal["error", "warn"] = "error"
 ) -> torch.device:
     """Return the device called `name` and make computation on it deterministic.
@@ -50,7 +50,7 @@ def prepare(
     return _own_cuda_device() if name == "cuda" else torch.device(name)
 
 
-def place(network: nn.Module, device: torch.device) -> nn.Module:
+def place_network(network: nn.Module, device: torch.device) -> nn.Module:
     """Return `network` on `device` with channels last, which is faster.
 
     On other devices than the CPU, layers whose gradients differ from run to run are replaced.

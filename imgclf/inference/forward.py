@@ -16,7 +16,7 @@ PIXELS = 2_000_000
 """At a time, of larger images: those of 224x224 are 39 at a time."""
 
 
-def logits(network: nn.Module, data: Batches) -> Tensor:
+def compute_logits(network: nn.Module, data: Batches) -> Tensor:
     """Return the network's logits (N, K) for all of `data`, in evaluation mode.
 
     Raises `UserError` if memory runs out.
@@ -40,12 +40,12 @@ def logits(network: nn.Module, data: Batches) -> Tensor:
     return outputs
 
 
-def score(network: nn.Module, data: Batches, loss: Loss) -> tuple[float, float]:
+def score_batches(network: nn.Module, data: Batches, loss: Loss) -> tuple[float, float]:
     """Return the mean loss and the accuracy, in [0, 1], over all of `data`.
 
     The loss is NaN if a logit is not finite, of which some losses (`multi_margin`) make 0.
     """
-    outputs = logits(network, data)
+    outputs = compute_logits(network, data)
     hits = outputs.argmax(dim=1) == data.labels
     mean = float(loss(outputs, data.labels)) if outputs.isfinite().all() else math.nan
     return mean, float(hits.float().mean())
@@ -56,7 +56,7 @@ def finite_logits(network: nn.Module, data: Batches, loss: Loss, name: str) -> t
 
     Raises `UserError` if one of them is not finite: the weights in the file `name` are of no use.
     """
-    outputs = logits(network, data)
+    outputs = compute_logits(network, data)
     broken = int((~outputs.isfinite()).any(dim=1).sum())
     mean = float(loss(outputs, data.labels))
     if broken or not math.isfinite(mean):

@@ -1,12 +1,12 @@
 """Whether a model can be trained on a data set, as far as the two cards say: without torch."""
 
 from imgclf.common.errors import UserError
-from imgclf.inference import cards
-from imgclf.inference.cards import Card, Scaling
+from imgclf.settings import cards
+from imgclf.settings.cards import DatasetCard, Scaling
 from imgclf.settings.model_settings import Model
 
 
-def check_model_fits(chosen: Model, card: Card) -> None:
+def check_model_fits(chosen: Model, card: DatasetCard) -> None:
     """Raise `UserError` if the network cannot take the data set's images, or there are too few."""
     channels, *size = card.shape
     network, name, where = chosen.network, chosen.network_name, f"zoo.{chosen.name}"
@@ -31,7 +31,7 @@ def check_model_fits(chosen: Model, card: Card) -> None:
         _check_channels(chosen, card, given, f"{where}.weights_scaling")
 
 
-def scaling_of(chosen: Model, card: Card, in_weights: Scaling | None) -> Scaling:
+def scaling_of(chosen: Model, card: DatasetCard, in_weights: Scaling | None) -> Scaling:
     """Return how a network sees the images: as its weights say, else as the data set is scaled.
 
     Raises `UserError` if that is for another number of channels.
@@ -42,7 +42,7 @@ def scaling_of(chosen: Model, card: Card, in_weights: Scaling | None) -> Scaling
     return in_weights
 
 
-def _check_channels(chosen: Model, card: Card, count: int, where: str) -> None:
+def _check_channels(chosen: Model, card: DatasetCard, count: int, where: str) -> None:
     """Raise `UserError` unless images of `card` can be scaled by a mean of `count` channels."""
     channels = card.shape[0]
     repeated = channels == 1 and count in (chosen.network.image_channels or ())

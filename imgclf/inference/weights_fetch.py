@@ -9,8 +9,8 @@ from typing import Any
 from imgclf.common.errors import UserError
 from imgclf.common.files import write_file
 from imgclf.datasets.download import Mirror, fetch_files
-from imgclf.inference.cards import Scaling
 from imgclf.inference.weights_source import without_scaling
+from imgclf.settings.cards import Scaling
 
 
 def fetch_weights(wanted: Mapping[str, Any], path: Path, store: Path | None = None) -> None:
@@ -25,17 +25,17 @@ def fetch_weights(wanted: Mapping[str, Any], path: Path, store: Path | None = No
 
         write_file(path, save({}))
         return
-    from imgclf.inference.weights import from_any_file, to_bytes  # imports torch
+    from imgclf.inference.weights_file import weights_from_file, weights_to_bytes  # imports torch
 
     name, content = _content(wanted, store)
-    state, scaling = from_any_file(content, name)
+    state, scaling = weights_from_file(content, name)
     if isinstance(wanted["scaling"], Mapping):
         scaling = Scaling(**wanted["scaling"])
     elif wanted["scaling"] == "data":
         scaling = None
     elif not scaling:
         raise without_scaling(name)
-    write_file(path, to_bytes(state, scaling))
+    write_file(path, weights_to_bytes(state, scaling))
 
 
 def _content(wanted: Mapping[str, Any], store: Path | None) -> tuple[str, bytes]:

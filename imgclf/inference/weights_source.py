@@ -7,9 +7,9 @@ from typing import Any
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import expand_path, sha256
-from imgclf.inference.cards import Scaling
 from imgclf.networks.published import published
 from imgclf.settings import strict
+from imgclf.settings.cards import Scaling
 from imgclf.settings.weights_settings import WeightsScaling
 
 LIMIT = 2**33
@@ -21,7 +21,9 @@ TORCH = (b"PK", b"\x80")
 AS_FILE = WeightsScaling()
 
 
-def wanted(network: str, weights: str, scaling: WeightsScaling = AS_FILE) -> dict[str, Any]:
+def describe_weights(
+    network: str, weights: str, scaling: WeightsScaling = AS_FILE
+) -> dict[str, Any]:
     """Return what identifies the initial weights of a network, ready for JSON.
 
     That is the `address` or the `path` of a file, its `sha256` (of an address, the digits that are

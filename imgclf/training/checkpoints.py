@@ -24,7 +24,7 @@ DAYS = 30
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def key(where: dict[str, Any], card: Path) -> str:
+def checkpoint_key(where: dict[str, Any], card: Path) -> str:
     """Return a name for a training of the model with this card, on the machine `where`.
 
     The card has all that could change the result but the machine.
@@ -33,7 +33,7 @@ def key(where: dict[str, Any], card: Path) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def sweep(folder: Path) -> None:
+def sweep_checkpoints(folder: Path) -> None:
     """Remove what nobody has gone on with for `DAYS`: killed trainings, features of old code."""
     # Features before their folder, which goes with the last of them.
     for path in [*folder.glob("features/*"), *folder.glob("*")]:
@@ -43,7 +43,7 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def save(folder: Path, epoch: int, state: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> None:
     """Add the checkpoint of a finished epoch to `folder` and remove what is no longer needed."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -53,7 +53,7 @@ def save(folder: Path, epoch: int, state: dict[str, Any]) -> None:
         old.unlink()
 
 
-def load(folder: Path) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Return the newest whole state in `folder`, on the CPU; None if there is none."""
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
         stored = path.read_bytes()
@@ -66,6 +66,6 @@ def load(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def remove(folder: Path) -> None:
+def remove_checkpoint(folder: Path) -> None:
     """Remove all checkpoints of a training that is finished."""
     shutil.rmtree(folder, ignore_errors=True)

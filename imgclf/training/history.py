@@ -23,7 +23,7 @@ class Epoch:
     """The SHA-256 of the trained weights after the epoch: two runs are the same if it is."""
 
 
-def csv(epochs: list[Epoch]) -> str:
+def history_csv(epochs: list[Epoch]) -> str:
     """Return a header and a row for each epoch, with six significant digits; NaN is left empty."""
     rows = [[field.name for field in fields(Epoch)]]
     rows += [[_text(value) for value in asdict(epoch).values()] for epoch in epochs]
@@ -36,14 +36,14 @@ def _text(value: float | str) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def best(epochs: list[Epoch], select: Literal["best", "last"]) -> Epoch:
+def best_epoch(epochs: list[Epoch], select: Literal["best", "last"]) -> Epoch:
     """Return the epoch whose weights are kept; of equally accurate ones, the first."""
     if select == "last":
         return epochs[-1]
     return max(epochs, key=lambda epoch: epoch.validation_accuracy)
 
 
-def summary(epochs: list[Epoch], kept: Epoch) -> dict[str, float | int | None]:
+def training_summary(epochs: list[Epoch], kept: Epoch) -> dict[str, float | int | None]:
     """Return the last training loss and accuracy, and the validation figures of the kept epoch."""
     last = epochs[-1]
     values = {

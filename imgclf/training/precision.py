@@ -10,7 +10,7 @@ import torch
 Precision = Literal["float32", "mixed"]
 
 
-def used(device: torch.device, precision: Precision) -> str:
+def precision_in_use(device: torch.device, precision: Precision) -> str:
     """Return the type that products are computed in: float32, bfloat16 or float16.
 
     `mixed` is bfloat16, or float16 on CUDA devices without bfloat16 in hardware (before compute
@@ -30,7 +30,7 @@ def mixed_precision(
 
     float16, whose range is small, needs a scaled loss.
     """
-    name = used(device, precision)
+    name = precision_in_use(device, precision)
     scaler = torch.amp.GradScaler(device.type, enabled=name == "float16")
     if name == "float32":
         return nullcontext, scaler

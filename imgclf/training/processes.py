@@ -68,7 +68,7 @@ class Processes:
         return values[0]
 
 
-def join(device: torch.device) -> Processes:
+def join_processes(device: torch.device) -> Processes:
     """Return this process among those that torchrun started, connected to the others.
 
     Raises `UserError` for a `WORLD_SIZE` in the environment that is of no torchrun: to wait for the

@@ -11,12 +11,12 @@ from typing import Any
 from imgclf.common.files import read_json, write_json
 
 
-def keep(folder: Path, weights: str, record: dict[str, Any]) -> None:
+def keep_record(folder: Path, weights: str, record: dict[str, Any]) -> None:
     """Leave the record of a run that gave the weights of this SHA-256 in `folder`."""
     write_json(folder / f"{weights}.json", {"weights": weights} | record)
 
 
-def land(folder: Path, weights: str, path: Path) -> None:
+def land_record(folder: Path, weights: str, path: Path) -> None:
     """Make `path` the record of the weights of this SHA-256; keep it if it is that already.
 
     Of weights that came from DVC's cache, whose run was elsewhere, only their SHA-256 is known.

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from imgclf.common.device_errors import in_one_line
-from imgclf.inference import forward, weights
+from imgclf.inference import forward, weights_file
 from imgclf.inference.batches import Batches
 from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training import history
@@ -54,7 +54,7 @@ class Run:
         with in_one_line(_advice(self.trainer.settings)):
             loss, accuracy = self.trainer.run_epoch(number, after_step)
         if len(self.validation):
-            score = forward.score(network, self.validation, self.trainer.loss)
+            score = forward.score_batches(network, self.validation, self.trainer.loss)
             if not math.isfinite(score[0]):
                 what = f"the validation loss is {score[0]}"
                 raise self.trainer.diverged(what, number, self.trainer.steps_per_epoch)
@@ -65,7 +65,7 @@ class Run:
             validation_loss=score[0],
             validation_accuracy=score[1],
             learning_rate=learning_rate,
-            weights=weights.digest(network.state_dict()),
+            weights=weights_file.weights_digest(network.state_dict()),
         )
         self.epochs.append(epoch)
         if self.best is epoch:
@@ -77,7 +77,7 @@ class Run:
     @property
     def best(self) -> Epoch:
         """The epoch whose weights are kept."""
-        return history.best(self.epochs, self.trainer.settings.select)
+        return history.best_epoch(self.epochs, self.trainer.settings.select)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later epochs and the results depend on, as tensors and plain values."""

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from imgclf.common.files import write_file
-from imgclf.inference import backbone, batches, cards, devices, weights
+from imgclf.inference import backbone, batches, card_data, devices, weights_file
 from imgclf.inference.batches import Batches
-from imgclf.inference.cards import Labelled, ModelCard, Scaling
+from imgclf.inference.card_data import Labelled
 from imgclf.inference.model_fits import scaling_of
 from imgclf.provenance.code import digest_of
 from imgclf.settings import model_settings as models
+from imgclf.settings.cards import ModelCard, Scaling
 from imgclf.training.processes import Processes
 from imgclf.training.run import Run
 from imgclf.training.trainer import Trainer
@@ -29,7 +30,7 @@ class Training:
     """Of the pixels that the network sees."""
 
 
-def begin(
+def begin_training(
     card: ModelCard,
     data: Path,
     initial: Path,
@@ -47,14 +48,14 @@ def begin(
     network = card.model.build(card.data.shape, len(card.data.classes))
     in_weights = None
     if card.start:
-        content = cards.initial_weights(card, initial)
-        state, in_weights = weights.from_bytes(content, card.start.file)
-        weights.start_from(network, state, card.start.file)
+        content = card_data.read_initial_weights(card, initial)
+        state, in_weights = weights_file.weights_from_bytes(content, card.start.file)
+        weights_file.start_from_weights(network, state, card.start.file)
     scaling = scaling_of(card.model, card.data, in_weights)
-    network = devices.place(network, device)
+    network = devices.place_network(network, device)
     labelled = {
-        "train": cards.load_training(card.model, card.data, data),
-        "validation": cards.load(card.data, "validation", data),
+        "train": card_data.load_training_part(card.model, card.data, data),
+        "validation": card_data.load_part(card.data, "validation", data),
     }
     if settings.freeze == "backbone":
         trained = network.get_submodule("classifier")
@@ -62,7 +63,7 @@ def begin(
     else:
         trained = network
         parts = {
-            part: batches.put(arrays, scaling, device, settings.image_size)
+            part: batches.put_images(arrays, scaling, device, settings.image_size)
             for part, arrays in labelled.items()
         }
     run = Run(Trainer(trained, parts["train"], settings, group), parts["validation"])
@@ -94,14 +95,14 @@ def _features(
     }
     path = cache / f"{digest_of(key)}.safetensors" if cache else None
     if path and path.is_file():
-        found, _ = weights.from_bytes(path.read_bytes(), str(path))
+        found, _ = weights_file.weights_from_bytes(path.read_bytes(), str(path))
     else:
         found = {}
         for part, arrays in labelled.items():
-            images = batches.put(arrays, scaling, device, card.model.training.image_size)
-            found[part] = backbone.features(network, images).cpu()
+            images = batches.put_images(arrays, scaling, device, card.model.training.image_size)
+            found[part] = backbone.backbone_features(network, images).cpu()
         if path:
-            write_file(path, weights.to_bytes(found))
+            write_file(path, weights_file.weights_to_bytes(found))
     return {
         part: batches.put_features(found[part], labels, device)
         for part, (_, labels) in labelled.items()

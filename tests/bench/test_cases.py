@@ -7,7 +7,7 @@ import pytest
 from bench import cases, tables
 from bench.cases import CASES
 from bench.compare import TOLERANCE
-from imgclf.inference.cards import Scaling
+from imgclf.settings.cards import Scaling
 
 
 @pytest.mark.parametrize("name", CASES)

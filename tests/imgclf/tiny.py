@@ -5,9 +5,9 @@ import torch
 
 from imgclf.inference import batches
 from imgclf.inference.batches import Batches
-from imgclf.inference.cards import Scaling
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
+from imgclf.settings.cards import Scaling
 
 CPU = torch.device("cpu")
 UNIT = Scaling(mean=[0.0], std=[1.0])
@@ -25,7 +25,7 @@ def data(
     images = np.random.default_rng(seed).integers(0, 100, (num_images, 1, 28, 28), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[:, 8 * label + 2 : 8 * label + 10] += 150
-    return batches.put((images, labels), scaling, device)
+    return batches.put_images((images, labels), scaling, device)
 
 
 def fc(seed: int = 0) -> torch.nn.Module:

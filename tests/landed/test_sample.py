@@ -10,9 +10,9 @@ from torch import nn
 
 from bench import cases, reference, sample
 from experiments import plan
-from imgclf.inference.cards import Scaling
 from imgclf.inference.losses import LOSSES
 from imgclf.settings import model_settings
+from imgclf.settings.cards import Scaling
 from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training.trainer import Trainer
 from tests.project import ROOT, copy_landed, copy_project

@@ -17,7 +17,7 @@ from imgclf.common.errors import UserError
 from imgclf.datasets import download
 from imgclf.inference import weights_source
 from imgclf.inference.weights_fetch import fetch_weights
-from imgclf.inference.weights_source import wanted
+from imgclf.inference.weights_source import describe_weights
 from imgclf.networks.published import Published
 from imgclf.settings.weights_settings import WeightsScaling
 from stages import weights
@@ -49,7 +49,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
 def run(folder: Path, named: str, scaling: WeightsScaling = AS_DATA) -> Path:
     """Run the stage as DVC would; return where its output is."""
     path, output = folder / "wanted.json", folder / "data/weights"
-    described = wanted("mobilenet_v3_small", named, scaling)
+    described = describe_weights("mobilenet_v3_small", named, scaling)
     path.write_text(json.dumps({"m": described} if described else {}))
     sys.argv = ["weights", "--wanted", str(path), "--output", str(output)]
     weights.main()
@@ -218,9 +218,9 @@ def test_a_file_that_was_replaced_after_it_was_described_is_refused(
 ) -> None:
     path, output = tmp_path / "w.pth", tmp_path / "out.safetensors"
     path.write_bytes(saved[1])
-    described = wanted("mobilenet_v3_small", str(path), AS_DATA)
+    described = describe_weights("mobilenet_v3_small", str(path), AS_DATA)
     fetch_weights(described, output)
     path.write_bytes(safetensors.torch.save(saved[0]))
-    assert wanted("mobilenet_v3_small", str(path), AS_DATA) != described
+    assert describe_weights("mobilenet_v3_small", str(path), AS_DATA) != described
     with pytest.raises(UserError, match=r"w\.pth has SHA-256 .*: it was replaced"):
         fetch_weights(described, output)

@@ -37,7 +37,7 @@ def test_images_that_do_not_fit_are_one_line_that_names_the_settings() -> None:
 
 def test_inference_that_does_not_fit_is_one_line() -> None:
     with pytest.raises(UserError, match=r"out of memory on the CPU: 1 images of 17,592,186,044,41"):
-        forward.logits(tiny.fc(), huge())
+        forward.compute_logits(tiny.fc(), huge())
 
 
 def test_a_network_that_does_not_fit_is_one_line() -> None:
@@ -56,7 +56,7 @@ def no_room(*_: object, **__: object) -> None:
     ("move", "advice"),
     [
         (
-            lambda: batches.put(
+            lambda: batches.put_images(
                 (np.zeros((4, 1, 8, 8), np.uint8), np.zeros(4, np.uint8)), tiny.UNIT, tiny.CPU
             ),
             "4 images take 2.38e-07 GiB there: lower train_images, or set device: cpu",
@@ -66,7 +66,7 @@ def no_room(*_: object, **__: object) -> None:
             "4 images take 2.98e-08 GiB there: lower train_images, or set device: cpu",
         ),
         (
-            lambda: devices.place(nn.Linear(2, 3), tiny.CPU),
+            lambda: devices.place_network(nn.Linear(2, 3), tiny.CPU),
             "the network alone does not fit: set device: cpu, or take a smaller one",
         ),
     ],
@@ -135,12 +135,12 @@ class Unpooled(nn.Module):
 def test_an_operation_that_may_differ_is_refused_or_with_warn_a_warning() -> None:
     before = torch.get_deterministic_debug_mode()
     try:
-        devices.prepare("cpu", 1)
+        devices.prepare_device("cpu", 1)
         with pytest.raises(UserError, match=r"deterministic: 'error' .*set deterministic: warn"):
-            forward.score(Unpooled(), tiny.data(), LOSSES["mse"])
-        devices.prepare("cpu", 1, "warn")
+            forward.score_batches(Unpooled(), tiny.data(), LOSSES["mse"])
+        devices.prepare_device("cpu", 1, "warn")
         with pytest.warns(UserWarning, match="deterministic implementation"):
-            forward.score(Unpooled(), tiny.data(), LOSSES["mse"])
+            forward.score_batches(Unpooled(), tiny.data(), LOSSES["mse"])
     finally:
         torch.set_deterministic_debug_mode(before)
 

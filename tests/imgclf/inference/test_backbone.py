@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from imgclf.inference import backbone, batches, forward
-from imgclf.inference.cards import Scaling
+from imgclf.settings.cards import Scaling
 from tests.imgclf import tiny
 
 
@@ -20,22 +20,22 @@ def network() -> nn.Module:
 
 def test_the_classifier_on_the_features_is_the_network() -> None:
     whole, data = network(), tiny.data(600)
-    features = backbone.features(whole, data)
+    features = backbone.backbone_features(whole, data)
     assert features.shape == (600, 5)
     with torch.no_grad():
         logits = whole.get_submodule("classifier").eval()(features)
-    torch.testing.assert_close(logits, forward.logits(whole, data))
+    torch.testing.assert_close(logits, forward.compute_logits(whole, data))
 
 
 def test_features_leave_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = network()
     before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
-    backbone.features(whole, tiny.data())
+    backbone.backbone_features(whole, tiny.data())
     assert all(torch.equal(before[name], t) for name, t in whole.state_dict().items())
 
     monkeypatch.setattr(forward, "logits", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        backbone.features(whole, tiny.data())
+        backbone.backbone_features(whole, tiny.data())
     assert isinstance(whole.classifier, nn.Sequential)
 
 
@@ -46,14 +46,14 @@ def test_features_of_no_images_are_as_wide_as_those_of_some(image_size: int) -> 
     images, labels = np.zeros((4, 3, 28, 28), np.uint8), np.zeros(4, np.uint8)
     scaling = Scaling(mean=[0.0] * 3, std=[1.0] * 3)
     for count in (0, 4):
-        data = batches.put((images[:count], labels[:count]), scaling, tiny.CPU, image_size)
-        features = backbone.features(nn.Sequential(OrderedDict(layers)), data)
+        data = batches.put_images((images[:count], labels[:count]), scaling, tiny.CPU, image_size)
+        features = backbone.backbone_features(nn.Sequential(OrderedDict(layers)), data)
         assert features.shape == (count, width)
 
 
 def test_a_classifier_is_trained_on_features_without_a_copy() -> None:
     whole, data = network(), tiny.data(600)
-    features = backbone.features(whole, data)
+    features = backbone.backbone_features(whole, data)
     whole.get_submodule("classifier").eval()(features).sum().backward()
     held = batches.put_features(features, np.zeros(600, np.uint8), tiny.CPU)
     assert held.images.data_ptr() == features.data_ptr()

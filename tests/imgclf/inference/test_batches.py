@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from imgclf.inference import batches
-from imgclf.inference.cards import Scaling
+from imgclf.settings.cards import Scaling
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 2), dtype=np.uint8)
 IMAGES[0, 0, 0] = [0, 255]
@@ -18,7 +18,7 @@ SCALINGS = {
 
 
 def put(scaling: str) -> batches.Batches:
-    return batches.put((IMAGES.copy(), LABELS), SCALINGS[scaling], CPU)
+    return batches.put_images((IMAGES.copy(), LABELS), SCALINGS[scaling], CPU)
 
 
 def test_unit_scaling_gives_fractions_of_255() -> None:
@@ -65,7 +65,7 @@ def test_length_is_the_number_of_images() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 28, 224])
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_resizing_is_bilinear_but_for_rounding(size: int, scaling: str) -> None:
-    resized = batches.put((IMAGES.copy(), LABELS), SCALINGS[scaling], CPU, image_size=size)
+    resized = batches.put_images((IMAGES.copy(), LABELS), SCALINGS[scaling], CPU, image_size=size)
     got = resized.prepared(resized.images)
     mean, std = (
         torch.tensor(values).double().reshape(1, 3, 1, 1)
@@ -82,7 +82,7 @@ def test_resizing_is_bilinear_but_for_rounding(size: int, scaling: str) -> None:
 
 def test_images_of_the_right_size_are_not_resized() -> None:
     square = IMAGES[:, :, :2].copy()
-    data = batches.put((square, LABELS), SCALINGS["unit"], CPU, image_size=2)
+    data = batches.put_images((square, LABELS), SCALINGS["unit"], CPU, image_size=2)
     assert data.rows is None
     assert data.pixels == 4
 
@@ -99,7 +99,7 @@ def test_features_are_ready_as_they_are() -> None:
 def test_no_images_are_prepared_as_some_would_be(size: int) -> None:
     nothing = (IMAGES[:0].copy(), LABELS[:0])
     none, some = (
-        batches.put(part, SCALINGS["unit"], CPU, image_size=size)
+        batches.put_images(part, SCALINGS["unit"], CPU, image_size=size)
         for part in (nothing, (IMAGES.copy(), LABELS))
     )
     assert none.prepared(none.images).shape[1:] == some.prepared(some.images).shape[1:]

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import sha256, write_json
-from imgclf.inference import cards
-from imgclf.inference.cards import Card, ModelCard, Scaling, Start
+from imgclf.inference import card_data
 from imgclf.networks.fc import FC
-from imgclf.provenance import code, environment, model_provenance
+from imgclf.provenance import card_values, code, environment, model_provenance
 from imgclf.provenance.code import Graph
+from imgclf.settings import cards
+from imgclf.settings.cards import DatasetCard, ModelCard, Scaling, Start
 from imgclf.settings.model_settings import Model, SchedulerSettings, TrainingSettings
 from tests.project import ROOT
 
@@ -58,14 +59,14 @@ def whole(tmp_path: Path, graph: Graph) -> ModelCard:
         "sha256": {path.name: sha256(path) for path in folder.iterdir()},
     }
     (tmp_path / "initial.safetensors").write_bytes(b"some weights")
-    begin = cards.start(tmp_path, "initial")
+    begin = card_values.start_values(tmp_path, "initial")
     given = (MODEL, LAUNCHER, values, begin, graph, environment.package_versions())
-    write_json(tmp_path / "m.json", cards.assign(*given))
-    return cards.read(tmp_path / "m.json")
+    write_json(tmp_path / "m.json", card_values.model_card_values(*given))
+    return cards.read_card(tmp_path / "m.json")
 
 
 @pytest.fixture
-def card(whole: ModelCard) -> Card:
+def card(whole: ModelCard) -> DatasetCard:
     """Return the data set's part of it."""
     return whole.data
 
@@ -100,33 +101,33 @@ def test_another_network_is_no_part_of_the_code(whole: ModelCard, graph: Graph) 
 
 
 def test_without_a_name_there_is_nothing_to_start_from(whole: ModelCard, tmp_path: Path) -> None:
-    assert cards.start(tmp_path, "") is None
+    assert card_values.start_values(tmp_path, "") is None
     path = tmp_path / "m.json"
     write_json(path, json.loads(path.read_text()) | {"start": None})
-    assert cards.read(path) == replace(whole, start=None)
+    assert cards.read_card(path) == replace(whole, start=None)
 
 
 def test_the_weights_to_start_from_are_those_that_the_card_names(
     whole: ModelCard, tmp_path: Path
 ) -> None:
-    assert cards.initial_weights(whole, tmp_path) == b"some weights"
+    assert card_data.read_initial_weights(whole, tmp_path) == b"some weights"
     path = tmp_path / "initial.safetensors"
     message = rf"^{path} is not the file that the card of m names: dvc repro .* weights makes it$"
     path.write_bytes(b"same weights")
     with pytest.raises(UserError, match=message):
-        cards.initial_weights(whole, tmp_path)
+        card_data.read_initial_weights(whole, tmp_path)
     path.unlink()
     with pytest.raises(UserError, match=message):
-        cards.initial_weights(whole, tmp_path)
+        card_data.read_initial_weights(whole, tmp_path)
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_code_that_is_not_that_of_the_card_is_refused(stage: str, whole: ModelCard) -> None:
-    cards.check_code(whole, stage)
+    card_values.check_code(whole, stage)
     name = "imgclf/networks/fc.py"
     files = whole.files | {stage: whole.files[stage] | {name: "0" * code.DIGITS}}
     with pytest.raises(UserError, match=f"^{name} was edited after this run started"):
-        cards.check_code(replace(whole, files=files), stage)
+        card_values.check_code(replace(whole, files=files), stage)
 
 
 def test_packages_that_are_not_those_of_the_card_are_refused(whole: ModelCard) -> None:
@@ -134,10 +135,10 @@ def test_packages_that_are_not_those_of_the_card_are_refused(whole: ModelCard) -
     here = whole.packages["torch"]
     message = f"^torch is {here} here, and the card of m says 1.0: dvc repro --force .* check"
     with pytest.raises(UserError, match=message):
-        cards.check_code(other, "train")
+        card_values.check_code(other, "train")
 
 
-def test_a_data_set_is_read_as_it_was_written(card: Card) -> None:
+def test_a_data_set_is_read_as_it_was_written(card: DatasetCard) -> None:
     assert card.classes == ["a", "b", "c"]
     assert list(card.shape) == [1, 2, 2]
     assert (card.mean, card.std) == ([0.25], [0.125])
@@ -156,6 +157,9 @@ def test_a_data_set_is_read_as_it_was_written(card: Card) -> None:
         ("settings.network", "mlp", "network: 'mlp' is unknown"),
         ("start.sha256", 1, "sha256: 1 is not allowed"),
         ("start.colour", 1, "'colour' is unknown"),
+        ("packages.torch", 2, "packages.torch: 2 is not allowed"),
+        ("launcher", None, "launcher: None is not allowed"),
+        ("files.train", [], "files.train: [] is not allowed"),
     ],
 )
 @pytest.mark.usefixtures("whole")
@@ -171,48 +175,63 @@ def test_a_bad_card_is_refused_by_name(
     place[last] = value
     write_json(path, values)
     with pytest.raises(UserError) as caught:
-        cards.read(path)
+        cards.read_card(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("key", cards.KEYS)
 @pytest.mark.usefixtures("whole")
-def test_what_lacks_its_code_is_not_a_card(tmp_path: Path) -> None:
+def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     values = json.loads(path.read_text())
-    del values["files"]
+    del values[key]
     write_json(path, values)
-    with pytest.raises(UserError, match=f"^{path}: is not the card of a model: dvc repro makes it"):
-        cards.read(path)
+    with pytest.raises(
+        UserError, match=f"^{path} is not the card of a model, .*: {key} is missing"
+    ):
+        cards.read_card(path)
 
 
-def test_load_returns_the_arrays_of_a_part(card: Card, tmp_path: Path) -> None:
-    images, labels = cards.load(card, "train", tmp_path)
+@pytest.mark.parametrize("values", [[], "text", {"colour": 1}])
+@pytest.mark.usefixtures("whole")
+def test_another_file_is_not_a_card(values: object, tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    more = json.loads(path.read_text()) | values if isinstance(values, dict) else values
+    write_json(path, more)
+    with pytest.raises(UserError, match=f"^{path} is not the card of a model"):
+        cards.read_card(path)
+
+
+def test_load_returns_the_arrays_of_a_part(card: DatasetCard, tmp_path: Path) -> None:
+    images, labels = card_data.load_part(card, "train", tmp_path)
     np.testing.assert_array_equal(images, IMAGES, strict=True)
     np.testing.assert_array_equal(labels, LABELS, strict=True)
     assert isinstance(images, np.memmap)
 
 
-def test_load_returns_empty_arrays_of_an_empty_part(card: Card, tmp_path: Path) -> None:
-    images, labels = cards.load(card, "validation", tmp_path)
+def test_load_returns_empty_arrays_of_an_empty_part(card: DatasetCard, tmp_path: Path) -> None:
+    images, labels = card_data.load_part(card, "validation", tmp_path)
     assert (images.shape, labels.shape) == ((0, 1, 2, 2), (0,))
 
 
 @pytest.mark.parametrize("kind", ["images", "labels"])
-def test_load_refuses_a_file_that_was_modified(card: Card, kind: str, tmp_path: Path) -> None:
+def test_load_refuses_a_file_that_was_modified(
+    card: DatasetCard, kind: str, tmp_path: Path
+) -> None:
     path = tmp_path / f"tiny/train_{kind}.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"train_{kind}.npy is not the file that was normalised"):
-        cards.load(card, "train", tmp_path)
+        card_data.load_part(card, "train", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["images", "labels"])
-def test_load_names_a_missing_file(card: Card, kind: str, tmp_path: Path) -> None:
+def test_load_names_a_missing_file(card: DatasetCard, kind: str, tmp_path: Path) -> None:
     (tmp_path / f"tiny/train_{kind}.npy").unlink()
     with pytest.raises(UserError, match=f"train_{kind}.npy is missing: dvc repro makes it"):
-        cards.load(card, "train", tmp_path)
+        card_data.load_part(card, "train", tmp_path)
 
 
 @given(
@@ -223,7 +242,7 @@ def test_a_stratified_part_has_each_class_in_proportion(
     labels: NDArray[np.uint8], data: st.DataObject
 ) -> None:
     count = data.draw(st.integers(0, len(labels)))
-    kept = cards.stratified(labels, count)
+    kept = card_data.stratified_indices(labels, count)
     assert len(kept) == count
     assert (np.diff(kept) > 0).all()
     sizes = np.bincount(labels)[np.unique(labels)]
@@ -233,25 +252,27 @@ def test_a_stratified_part_has_each_class_in_proportion(
     later, share = found > 1, found / sizes
     for one in np.flatnonzero(later):
         assert (np.abs(share - share[one]) <= 1 / sizes + 1 / sizes[one])[later].all()
-    assert set(kept) <= set(cards.stratified(labels, min(count + 1, len(labels))))
+    assert set(kept) <= set(card_data.stratified_indices(labels, min(count + 1, len(labels))))
 
 
 @pytest.mark.parametrize(("wanted", "count"), [(0, 3), (3, 3)])
-def test_train_images_of_0_are_all(card: Card, wanted: int, count: int, tmp_path: Path) -> None:
+def test_train_images_of_0_are_all(
+    card: DatasetCard, wanted: int, count: int, tmp_path: Path
+) -> None:
     chosen = replace(MODEL, training=TrainingSettings(train_images=wanted))
-    images, labels = cards.load_training(chosen, card, tmp_path)
+    images, labels = card_data.load_training_part(chosen, card, tmp_path)
     np.testing.assert_array_equal(images, IMAGES)
     assert len(labels) == count
 
 
 @pytest.mark.parametrize("wanted", [2, 4])
 def test_train_images_must_be_there_and_one_of_each_class(
-    card: Card, wanted: int, tmp_path: Path
+    card: DatasetCard, wanted: int, tmp_path: Path
 ) -> None:
     chosen = replace(MODEL, training=TrainingSettings(train_images=wanted))
     message = f"train_images: {wanted} is not allowed: tiny has 3 training images of 3 classes"
     with pytest.raises(UserError, match=message):
-        cards.load_training(chosen, card, tmp_path)
+        card_data.load_training_part(chosen, card, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -261,29 +282,33 @@ def test_train_images_must_be_there_and_one_of_each_class(
         ("standard", Scaling(mean=[0.25], std=[0.125])),
     ],
 )
-def test_own_scaling(card: Card, scaling: Literal["unit", "standard"], expected: Scaling) -> None:
+def test_own_scaling(
+    card: DatasetCard, scaling: Literal["unit", "standard"], expected: Scaling
+) -> None:
     assert replace(card, scaling=scaling).own_scaling == expected
 
 
-def test_what_is_written_to_the_arrays_never_reaches_the_files(card: Card, tmp_path: Path) -> None:
-    for array in cards.load(card, "train", tmp_path):
+def test_what_is_written_to_the_arrays_never_reaches_the_files(
+    card: DatasetCard, tmp_path: Path
+) -> None:
+    for array in card_data.load_part(card, "train", tmp_path):
         array[:] = 255
         del array
-    again, _ = cards.load(card, "train", tmp_path)
+    again, _ = card_data.load_part(card, "train", tmp_path)
     np.testing.assert_array_equal(again, IMAGES)
 
 
-def test_a_constant_channel_is_divided_by_one(card: Card) -> None:
+def test_a_constant_channel_is_divided_by_one(card: DatasetCard) -> None:
     grey = replace(card, scaling="standard", mean=[0.25], std=[0.0])
     assert grey.own_scaling == Scaling(mean=[0.25], std=[1.0])
 
 
 def test_rare_classes_keep_an_image_each() -> None:
     labels = np.repeat(np.arange(12, dtype=np.uint8), [1000] * 10 + [3, 1])
-    kept = np.bincount(labels[cards.stratified(labels, 1000)], minlength=12)
+    kept = np.bincount(labels[card_data.stratified_indices(labels, 1000)], minlength=12)
     assert kept[10:].tolist() == [1, 1]
     assert set(kept[:10]) <= {99, 100}
-    assert np.bincount(labels[cards.stratified(labels, 12)]).tolist() == [1] * 12
+    assert np.bincount(labels[card_data.stratified_indices(labels, 12)]).tolist() == [1] * 12
 
 
 @given(st.integers(2, 10), st.integers(1, 40), st.data())
@@ -299,4 +324,4 @@ def test_balanced_classes_keep_the_images_that_they_always_kept(
         mine = order[labels[order] == label]
         place[mine] = (np.arange(each) + 0.5) / each
     before = np.sort(order[np.argsort(place[order], kind="stable")[:count]])
-    np.testing.assert_array_equal(cards.stratified(labels, count), before)
+    np.testing.assert_array_equal(card_data.stratified_indices(labels, count), before)

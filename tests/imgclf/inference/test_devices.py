@@ -28,19 +28,19 @@ def torch_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_auto_is_a_device_that_computes() -> None:
-    device = devices.prepare("auto", threads=1)
+    device = devices.prepare_device("auto", threads=1)
     assert float(torch.ones(3, device=device).sum()) == 3
     assert device.type not in ABSENT
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_number_of_threads_is_set(threads: int) -> None:
-    assert devices.prepare("cpu", threads) == torch.device("cpu")
+    assert devices.prepare_device("cpu", threads) == torch.device("cpu")
     assert torch.get_num_threads() == threads
 
 
 def test_computation_is_made_deterministic() -> None:
-    devices.prepare("cpu", threads=1)
+    devices.prepare_device("cpu", threads=1)
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.benchmark
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
@@ -58,14 +58,14 @@ def test_each_process_of_torchrun_has_its_own_cuda_device(
     monkeypatch.setenv("LOCAL_RANK", "1")  # without torchrun, left from another time
     if run_id:
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", run_id)
-    assert devices.prepare("cuda", threads=1) == torch.device("cuda", number)
+    assert devices.prepare_device("cuda", threads=1) == torch.device("cuda", number)
     assert chosen == [torch.device("cuda", number)]
 
 
 @pytest.mark.parametrize("name", ABSENT)
 def test_an_absent_device_is_refused_by_name(name: str) -> None:
     with pytest.raises(UserError) as caught:
-        devices.prepare(name, threads=1)
+        devices.prepare_device(name, threads=1)
     assert str(caught.value).startswith(f"device: {name!r} is not available here")
     assert "auto" in str(caught.value)
     assert "cpu" in str(caught.value)

@@ -15,7 +15,7 @@ def test_logits_equal_a_loop_over_the_images(monkeypatch: pytest.MonkeyPatch) ->
     network, data = tiny.lenet5().eval(), tiny.data(7)
     with torch.no_grad():
         one_by_one = [network(data.prepared(data.images[[number]])) for number in range(7)]
-    got = forward.logits(network, data)
+    got = forward.compute_logits(network, data)
     assert got.shape == (7, tiny.NUM_CLASSES)
     torch.testing.assert_close(got, torch.cat(one_by_one), rtol=0, atol=1e-6)
 
@@ -23,7 +23,7 @@ def test_logits_equal_a_loop_over_the_images(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_network_is_evaluated_not_trained() -> None:
     network, data = tiny.lenet5().train(), tiny.data()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    first, second = (forward.logits(network, data) for _ in range(2))
+    first, second = (forward.compute_logits(network, data) for _ in range(2))
     assert torch.equal(first, second)
     assert not first.requires_grad
     for name, tensor in network.state_dict().items():
@@ -42,7 +42,7 @@ def test_score_is_mean_loss_and_share_of_hits(
         logits = network(images).detach()
         losses.append(float(LOSSES[name](logits, labels)))
         hits += int(logits.argmax() == labels[0])
-    loss, accuracy = forward.score(network, data, LOSSES[name])
+    loss, accuracy = forward.score_batches(network, data, LOSSES[name])
     assert loss == pytest.approx(sum(losses) / 10, rel=1e-6)
     assert accuracy == pytest.approx(hits / 10, rel=1e-7)
 
@@ -51,15 +51,15 @@ def test_score_is_mean_loss_and_share_of_hits(
 def test_the_score_of_logits_that_are_not_finite_is_nan(name: LossName) -> None:
     network = tiny.fc()
     network.get_parameter("fc2.bias").data[1] = math.nan
-    assert math.isnan(forward.score(network, tiny.data(), LOSSES[name])[0])
+    assert math.isnan(forward.score_batches(network, tiny.data(), LOSSES[name])[0])
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_finite_logits_are_those_of_the_network_with_their_loss(name: LossName) -> None:
     network, data = tiny.fc(), tiny.data()
     logits, loss = forward.finite_logits(network, data, LOSSES[name], "m")
-    assert torch.equal(logits, forward.logits(network, data))
-    assert loss == forward.score(network, data, LOSSES[name])[0]
+    assert torch.equal(logits, forward.compute_logits(network, data))
+    assert loss == forward.score_batches(network, data, LOSSES[name])[0]
 
 
 @pytest.mark.parametrize("name", LOSSES)

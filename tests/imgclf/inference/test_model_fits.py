@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 
 from imgclf.common.errors import UserError
-from imgclf.inference.cards import Card, Scaling
 from imgclf.inference.model_fits import check_model_fits, scaling_of
 from imgclf.networks import NETWORKS
 from imgclf.settings import model_settings
+from imgclf.settings.cards import DatasetCard, Scaling
 from imgclf.settings.model_settings import Model, TrainingSettings
 
 
-def card(channels: int = 3, height: int = 32, width: int = 32) -> Card:
-    return Card(
+def card(channels: int = 3, height: int = 32, width: int = 32) -> DatasetCard:
+    return DatasetCard(
         dataset="tiny",
         classes=["a", "b", "c"],
         shape=(channels, height, width),

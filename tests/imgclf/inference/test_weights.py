@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from imgclf.common.errors import UserError
-from imgclf.inference import weights
-from imgclf.inference.cards import Scaling
+from imgclf.inference import weights_file
 from imgclf.inference.weights_source import scaling_in
+from imgclf.settings.cards import Scaling
 
 
 def network(seed: int, width: int = 3) -> nn.Module:
@@ -30,20 +30,25 @@ def state(seed: int = 0, width: int = 3) -> dict[str, Tensor]:
 def test_weights_and_statistics_round_trip() -> None:
     trained, fresh = network(0), network(1)
     trained(torch.rand(4, 2, 5, 5))
-    content = weights.to_bytes(trained.state_dict())
-    weights.load_into(fresh, weights.from_bytes(content, "file")[0], "file")
+    content = weights_file.weights_to_bytes(trained.state_dict())
+    weights_file.load_weights_into(
+        fresh, weights_file.weights_from_bytes(content, "file")[0], "file"
+    )
     for name, tensor in trained.state_dict().items():
         assert torch.equal(fresh.state_dict()[name], tensor), name
 
 
 @pytest.mark.parametrize("scaling", [None, Scaling(mean=[0.1, 0.2], std=[0.25, 1 / 3])])
 def test_the_scaling_is_in_the_file(scaling: Scaling | None) -> None:
-    assert weights.from_bytes(weights.to_bytes(state(), scaling), "file")[1] == scaling
+    assert (
+        weights_file.weights_from_bytes(weights_file.weights_to_bytes(state(), scaling), "file")[1]
+        == scaling
+    )
 
 
 def test_the_same_weights_are_the_same_bytes_in_any_memory_format() -> None:
     contiguous = {name: tensor.contiguous() for name, tensor in state().items()}
-    assert weights.to_bytes(state()) == weights.to_bytes(contiguous)
+    assert weights_file.weights_to_bytes(state()) == weights_file.weights_to_bytes(contiguous)
 
 
 def changed(**tensors: Tensor | None) -> dict[str, Tensor]:
@@ -66,7 +71,7 @@ def test_load_into_refuses_and_changes_nothing(
 ) -> None:
     target = network(1)
     with pytest.raises(UserError) as caught:
-        weights.load_into(target, found, "models/m.safetensors")
+        weights_file.load_weights_into(target, found, "models/m.safetensors")
     assert str(caught.value).startswith("models/m.safetensors: ")
     assert all(fragment in str(caught.value) for fragment in fragments)
     assert all(torch.equal(target.state_dict()[name], tensor) for name, tensor in state(1).items())
@@ -84,12 +89,12 @@ def saved(content: object, **options: bool) -> bytes:
     [
         saved(state()),
         saved(state(), _use_new_zipfile_serialization=False),  # as torch before 1.6
-        weights.to_bytes(state()),
+        weights_file.weights_to_bytes(state()),
     ],
     ids=["zip", "legacy", "safetensors"],
 )
 def test_from_any_file_reads_what_torch_and_safetensors_wrote(content: bytes) -> None:
-    found, _ = weights.from_any_file(content, "file")
+    found, _ = weights_file.weights_from_file(content, "file")
     assert found.keys() == state().keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in state().items())
 
@@ -134,7 +139,7 @@ class Command:
     [
         (b"", "safetensors"),
         (b"<html>Not found</html>", "safetensors"),
-        (weights.to_bytes(state())[:-1], "safetensors"),
+        (weights_file.weights_to_bytes(state())[:-1], "safetensors"),
         (pickle.dumps({"conv.weight": 1}), "other things than tensors"),
         (saved(state())[:-1000], "is not a state dict that torch saved"),
         (saved([1, 2]), "other things than tensors"),
@@ -143,7 +148,7 @@ class Command:
         (saved(recursive()), "other things than tensors"),
         (saved({}), "holds no tensors"),
         (saved({"state_dict": {}}), "holds no tensors"),
-        (weights.to_bytes({}), "holds no tensors"),
+        (weights_file.weights_to_bytes({}), "holds no tensors"),
         (saved({0: torch.ones(1), "a": torch.ones(1)}), "holds a tensor under 0"),
         *((saved({"a": tensor}), fragment) for tensor, fragment in bad_tensors()),
         (safetensors_file("F4"), "holds numbers of an unknown type ('F4')"),
@@ -157,7 +162,7 @@ def test_from_any_file_refuses_anything_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"^x\.pth: ") as caught:
-        weights.from_any_file(content, "x.pth")
+        weights_file.weights_from_file(content, "x.pth")
     assert fragment in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
@@ -172,7 +177,7 @@ def with_head(classes: int, seed: int) -> nn.Module:
 def test_start_from_takes_all_but_a_last_layer_of_other_classes(classes: int) -> None:
     target, own = with_head(5, seed=0), with_head(5, seed=0).state_dict()
     source = dict(with_head(classes, seed=1).state_dict())
-    weights.start_from(target, source, "file")
+    weights_file.start_from_weights(target, source, "file")
     for name, tensor in target.state_dict().items():
         from_file = classes == 5 or name.startswith("body")
         assert torch.equal(tensor, source[name] if from_file else own[name]), name
@@ -180,7 +185,7 @@ def test_start_from_takes_all_but_a_last_layer_of_other_classes(classes: int) ->
 
 def test_start_from_refuses_another_network() -> None:
     with pytest.raises(UserError, match=r"^file: tensor body\.bias is missing"):
-        weights.start_from(with_head(5, seed=0), state(), "file")
+        weights_file.start_from_weights(with_head(5, seed=0), state(), "file")
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
@@ -188,13 +193,15 @@ def test_start_from_refuses_another_network() -> None:
 def test_usual_wrappers_of_a_state_dict_are_taken_off(wrapper: str | None, prefix: str) -> None:
     named = {prefix + name: tensor for name, tensor in state().items()}
     content = {wrapper: named, "epoch": 3, "optimizer": {"lr": 0.1}} if wrapper else named
-    found, _ = weights.from_any_file(saved(content), "file")
+    found, _ = weights_file.weights_from_file(saved(content), "file")
     assert found.keys() == state().keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in state().items())
 
 
 def test_a_prefix_of_some_names_is_part_of_them() -> None:
-    found, _ = weights.from_any_file(saved({"module.a": torch.ones(1), "b": torch.ones(1)}), "x")
+    found, _ = weights_file.weights_from_file(
+        saved({"module.a": torch.ones(1), "b": torch.ones(1)}), "x"
+    )
     assert found.keys() == {"module.a", "b"}
 
 
@@ -204,7 +211,7 @@ def test_a_safetensors_file_may_begin_as_a_pickle_or_a_zip(length: int) -> None:
     header = content[8:-4].rstrip().ljust(length)
     content = length.to_bytes(8, "little") + header + content[-4:]
     assert content.startswith((b"\x80", b"PK"))
-    assert weights.from_any_file(content, "x")[0]["a"].tolist() == [1]
+    assert weights_file.weights_from_file(content, "x")[0]["a"].tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +232,7 @@ def test_a_safetensors_file_may_begin_as_a_pickle_or_a_zip(length: int) -> None:
 def test_malformed_metadata_are_one_line(text: str, fragment: str) -> None:
     content = safetensors.torch.save({"a": torch.ones(1)}, {"scaling": text})
     with pytest.raises(UserError, match=r"^x: metadata scaling") as caught:
-        weights.from_any_file(content, "x")
+        weights_file.weights_from_file(content, "x")
     assert fragment in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -238,13 +245,13 @@ def test_a_header_without_metadata_has_no_scaling() -> None:
 def test_numbers_of_another_kind_are_refused(kind: torch.dtype) -> None:
     found = state() | {"conv.bias": torch.ones(3, dtype=kind)}
     with pytest.raises(UserError, match=rf"x: tensor conv\.bias is of type {kind}, this network's"):
-        weights.load_into(network(1), found, "x")
+        weights_file.load_weights_into(network(1), found, "x")
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_numbers_of_another_precision_are_converted(kind: torch.dtype) -> None:
     target, found = network(1), state() | {"conv.bias": torch.tensor([1.0, 2.0, 3.0], dtype=kind)}
-    weights.load_into(target, found, "x")
+    weights_file.load_weights_into(target, found, "x")
     assert target.state_dict()["conv.bias"].dtype == torch.float32
     assert target.state_dict()["conv.bias"].tolist() == [1, 2, 3]
 
@@ -255,10 +262,10 @@ def test_a_first_convolution_of_other_channels_says_which(theirs: int, ours: int
     message = f"is for {names[theirs]} images, and these are {names[ours]}$"
     found = nn.Sequential(nn.Conv2d(theirs, 4, 5)).state_dict()
     with pytest.raises(UserError, match=message):
-        weights.load_into(nn.Sequential(nn.Conv2d(ours, 4, 5)), dict(found), "x")
+        weights_file.load_weights_into(nn.Sequential(nn.Conv2d(ours, 4, 5)), dict(found), "x")
 
 
 def test_start_from_refuses_a_last_layer_of_other_features() -> None:
     source = nn.Sequential(OrderedDict(body=nn.Linear(4, 3), head=nn.Linear(2, 9))).state_dict()
     with pytest.raises(UserError, match=r"tensor head\.weight is \[9, 2\], this network's is \[5"):
-        weights.start_from(with_head(5, seed=0), dict(source), "x")
+        weights_file.start_from_weights(with_head(5, seed=0), dict(source), "x")

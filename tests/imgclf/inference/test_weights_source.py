@@ -12,7 +12,7 @@ import torch
 
 from imgclf.common.errors import UserError
 from imgclf.inference import weights_source
-from imgclf.inference.weights_source import wanted
+from imgclf.inference.weights_source import describe_weights
 from imgclf.networks.published import FILES
 from imgclf.settings.weights_settings import WeightsScaling
 from tests.project import ROOT
@@ -31,12 +31,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_none_wants_nothing() -> None:
-    assert wanted("fc", "none") == {}
+    assert describe_weights("fc", "none") == {}
 
 
 @pytest.mark.parametrize("network", FILES)
 def test_published_weights_have_an_address_a_digest_and_a_scaling(network: str) -> None:
-    found = wanted(network, "imagenet", AS_DATA)
+    found = describe_weights(network, "imagenet", AS_DATA)
     assert found.keys() == {"address", "sha256", "scaling"}
     assert found["address"].startswith("https://")
     assert found["scaling"].keys() == {"mean", "std"}
@@ -54,26 +54,26 @@ def test_files_and_addresses_are_described_alike(
     scaling: WeightsScaling, expected: object, path: Path
 ) -> None:
     address = "https://a.org/w.pth"
-    assert wanted("fc", f"{address}#sha256={DIGEST[:9]}", scaling) == {
+    assert describe_weights("fc", f"{address}#sha256={DIGEST[:9]}", scaling) == {
         "address": address,
         "sha256": DIGEST[:9],
         "scaling": expected,
     }
     described = {"path": str(path), "sha256": DIGEST, "scaling": expected}
-    assert wanted("fc", str(path), scaling) == described
-    assert wanted("fc", f"{path}#sha256={DIGEST[:8]}", scaling) == described
+    assert describe_weights("fc", str(path), scaling) == described
+    assert describe_weights("fc", f"{path}#sha256={DIGEST[:8]}", scaling) == described
     assert json.loads(json.dumps(described)) == described
 
 
 def test_a_replaced_file_is_described_differently(path: Path) -> None:
-    before = wanted("fc", str(path))
+    before = describe_weights("fc", str(path))
     path.write_bytes(safetensors.torch.save({"a": torch.zeros(1)}, SCALING))
-    assert wanted("fc", str(path)) != before
+    assert describe_weights("fc", str(path)) != before
 
 
 def test_home_is_expanded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(path.parent))
-    assert wanted("fc", "~/w.safetensors")["path"] == str(path)
+    assert describe_weights("fc", "~/w.safetensors")["path"] == str(path)
 
 
 def bad_place(kind: str, folder: Path) -> str:
@@ -109,14 +109,14 @@ def bad_place(kind: str, folder: Path) -> str:
 )
 def test_what_is_no_file_of_weights_is_one_line(kind: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^weights: ") as caught:
-        wanted("fc", bad_place(kind, tmp_path), AS_DATA)
+        describe_weights("fc", bad_place(kind, tmp_path), AS_DATA)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_with_another_digest_is_refused(path: Path) -> None:
     with pytest.raises(UserError, match=rf"has SHA-256 {DIGEST[:12]}\.\.\., not 00000000\.\.\."):
-        wanted("fc", f"{path}#sha256=00000000")
+        describe_weights("fc", f"{path}#sha256=00000000")
 
 
 @pytest.mark.parametrize(
@@ -129,22 +129,22 @@ def test_a_file_must_say_its_scaling_unless_it_is_given(
 ) -> None:
     path.write_bytes(content)
     if scaling != WeightsScaling():
-        assert wanted("fc", str(path), scaling)["path"] == str(path)
+        assert describe_weights("fc", str(path), scaling)["path"] == str(path)
         return
     with pytest.raises(UserError, match=r"does not say how .*set weights_scaling\.mean"):
-        wanted("fc", str(path), scaling)
+        describe_weights("fc", str(path), scaling)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\xff" * 8 + b"{" * 9999, bytes(8) + b"{}"])
 def test_what_is_not_weights_at_all_is_left_to_their_reader(content: bytes, path: Path) -> None:
     path.write_bytes(content)
-    assert wanted("fc", str(path))["scaling"] == "file"
+    assert describe_weights("fc", str(path))["scaling"] == "file"
 
 
 def test_malformed_metadata_are_one_line(path: Path) -> None:
     path.write_bytes(safetensors.torch.save({"a": torch.ones(1)}, {"scaling": "[]"}))
     with pytest.raises(UserError, match=r"w\.safetensors: metadata scaling: \[\] is not a mapping"):
-        wanted("fc", str(path))
+        describe_weights("fc", str(path))
 
 
 def test_describing_imports_no_torch() -> None:

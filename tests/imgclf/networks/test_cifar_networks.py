@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from imgclf.common.errors import UserError
-from imgclf.inference import weights
+from imgclf.inference import weights_file
 from imgclf.networks import NETWORKS
 from imgclf.networks.alexnets import AlexNet3x3
 from imgclf.networks.pretrained import Pretrained
@@ -52,9 +52,9 @@ def test_smaller_images_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_weights_fit_all_but_the_last_layer(name: str) -> None:
-    theirs = dict(models.get_model(name, weights=None).state_dict())
+    theirs = dict(models.get_model(name, weights_file=None).state_dict())
     network = build(name, 64)
-    weights.start_from(network, theirs, name)
+    weights_file.start_from_weights(network, theirs, name)
     ours = network.state_dict()
     same = {
         key

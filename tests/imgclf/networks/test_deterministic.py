@@ -74,7 +74,7 @@ def test_off_the_cpu_a_network_has_no_layer_that_cuda_refuses(name: str) -> None
     kinds = (deterministic.AdaptiveAvgPool2d, deterministic.LocalResponseNorm)
     assert not layers(network, kinds)
     names = list(network.state_dict())
-    devices.place(network, torch.device("meta"))
+    devices.place_network(network, torch.device("meta"))
     assert layers(network, REFUSED) == layers(network, kinds)
     assert len(layers(network, kinds)) == len(before)
     assert list(network.state_dict()) == names
@@ -82,7 +82,7 @@ def test_off_the_cpu_a_network_has_no_layer_that_cuda_refuses(name: str) -> None
 
 def test_on_the_cpu_the_layers_of_torch_stay() -> None:
     network = nn.Sequential(nn.LocalResponseNorm(5), nn.AdaptiveAvgPool2d(6))
-    placed = devices.place(network, torch.device("cpu"))
+    placed = devices.place_network(network, torch.device("cpu"))
     assert [type(layer) for layer in placed.children()] == list(REFUSED[::-1])
 
 

@@ -22,7 +22,7 @@ HEADER = f"{COLUMNS},weights\n"
 
 
 def test_csv_of_no_epochs_is_the_header() -> None:
-    assert history.csv([]) == HEADER
+    assert history.history_csv([]) == HEADER
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_csv_of_no_epochs_is_the_header() -> None:
 )
 def test_csv_has_six_digits_and_nothing_for_nan(given: Epoch, row: str) -> None:
     row += f",{WEIGHTS[given.epoch]}\n"  # whole: a part of a hash would prove less
-    assert history.csv([given, given]) == HEADER + row + row
+    assert history.history_csv([given, given]) == HEADER + row + row
 
 
 def test_weights_are_read_from_a_table_as_they_were_written(tmp_path: Path) -> None:
-    (tmp_path / "history.csv").write_text(history.csv([epoch(1), epoch(10)]))
+    (tmp_path / "history.csv").write_text(history.history_csv([epoch(1), epoch(10)]))
     assert [*tables.read_table(tmp_path / "history.csv")["weights"]] == [WEIGHTS[1], WEIGHTS[10]]
 
 
@@ -59,7 +59,7 @@ def test_best_is_the_first_of_the_most_accurate(
     accuracies: list[float], select: Literal["best", "last"], kept: int
 ) -> None:
     epochs = [epoch(number, accuracy) for number, accuracy in enumerate(accuracies, start=1)]
-    assert history.best(epochs, select).epoch == kept
+    assert history.best_epoch(epochs, select).epoch == kept
 
 
 def test_summary_is_of_the_last_and_of_the_kept_epoch() -> None:
@@ -67,7 +67,7 @@ def test_summary_is_of_the_last_and_of_the_kept_epoch() -> None:
         epoch(1, 0.9, validation_loss=0.25, train_loss=2.0),
         epoch(2, 0.8, validation_loss=0.75, train_loss=1 / 3),
     ]
-    assert history.summary(epochs, epochs[0]) == {
+    assert history.training_summary(epochs, epochs[0]) == {
         "epochs": 2,
         "best_epoch": 1,
         "train_loss": 0.333333,
@@ -78,5 +78,5 @@ def test_summary_is_of_the_last_and_of_the_kept_epoch() -> None:
 
 
 def test_summary_without_validation_has_none_for_it() -> None:
-    summary = history.summary([epoch(1)], epoch(1))
+    summary = history.training_summary([epoch(1)], epoch(1))
     assert summary["validation_loss"] is summary["validation_accuracy"] is None

@@ -37,7 +37,9 @@ def run(device: torch.device, **settings: Any) -> list[float]:
     chosen = TrainingSettings(**({"batch_size": 4, "epochs": 2, "lr": 0.01} | settings))
     # Adam and RMSprop would magnify the rounding of a bias that batch normalisation takes away.
     plain = chosen.optimizer != "sgd"
-    network = devices.place(tiny.lenet5_without_statistics() if plain else tiny.lenet5(), device)
+    network = devices.place_network(
+        tiny.lenet5_without_statistics() if plain else tiny.lenet5(), device
+    )
     train, validation = (tiny.data(10, seed, device) for seed in (0, 1))
     training = Run(Trainer(network, train, chosen, Processes(count=count)), validation)
     epochs = [training.advance() for _ in range(2)]

@@ -38,11 +38,11 @@ def test_cuda_devices_that_only_emulate_bfloat16_use_float16_and_scale_the_loss(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: device)
     monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)  # emulated
     context, scaler = precision.mixed_precision(CUDA, "mixed")
-    assert precision.used(CUDA, "mixed") == used
+    assert precision.precision_in_use(CUDA, "mixed") == used
     assert context.keywords == {"dtype": getattr(torch, used)}  # type: ignore[attr-defined]
     assert scaler.is_enabled() is (used == "float16")
 
 
 def test_the_type_that_is_used_has_a_name() -> None:
-    assert precision.used(CUDA, "float32") == "float32"
-    assert precision.used(CPU, "mixed") == "bfloat16"
+    assert precision.precision_in_use(CUDA, "float32") == "float32"
+    assert precision.precision_in_use(CPU, "mixed") == "bfloat16"

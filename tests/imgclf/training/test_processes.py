@@ -15,12 +15,11 @@ from sklearn.datasets import load_digits
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import read_json, sha256, write_json
-from imgclf.inference import cards
-from imgclf.provenance import code, environment
+from imgclf.provenance import card_values, code, environment
 from imgclf.results import tables
 from imgclf.settings import model_settings
 from imgclf.settings.model_settings import TrainingSettings
-from imgclf.training.processes import Processes, join
+from imgclf.training.processes import Processes, join_processes
 from tests.project import ROOT
 
 # The last batch is a single image: there is none for the second process.
@@ -74,7 +73,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = replace(lenet5, training=replace(lenet5.training, batch_size=1))
     given = ("python", data, None, code.scan_code(ROOT), environment.package_versions())
     for name, each in (("card", lenet5), ("small", small)):
-        write_json(folder / f"{name}.json", cards.assign(each, *given))
+        write_json(folder / f"{name}.json", card_values.model_card_values(each, *given))
     return folder
 
 
@@ -137,14 +136,14 @@ def test_a_number_of_processes_that_is_left_in_the_environment_is_one_line(
     with pytest.raises(
         UserError, match=r"^WORLD_SIZE: is '2' in the environment, and torchrun did"
     ):
-        join(torch.device("cpu"))
+        join_processes(torch.device("cpu"))
 
 
 def test_mps_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=r"^launcher: several processes cannot share MPS"):
-        join(torch.device("mps"))
+        join_processes(torch.device("mps"))
 
 
 OWN = "-m imgclf.training.torchrun --standalone --nproc-per-node 2"

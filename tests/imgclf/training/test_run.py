@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from imgclf.common.errors import UserError
-from imgclf.inference import forward, weights
+from imgclf.inference import forward, weights_file
 from imgclf.settings.model_settings import TrainingSettings
 from imgclf.training import checkpoints
 from imgclf.training.run import Run
@@ -36,7 +36,7 @@ def test_an_epoch_has_the_hash_of_the_weights_after_it() -> None:
     hashes = []
     while not training.finished:
         hashes.append(training.advance().weights)
-        assert hashes[-1] == weights.digest(training.trainer.network.state_dict())
+        assert hashes[-1] == weights_file.weights_digest(training.trainer.network.state_dict())
         assert same.advance().weights == hashes[-1] != other.advance().weights
     assert hashes[0] != hashes[1]
 
@@ -51,7 +51,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch() -> None:
     network = tiny.lenet5(seed=9)
     network.load_state_dict(training.kept)
     best = training.best.validation_loss, training.best.validation_accuracy
-    assert forward.score(network, training.validation, training.trainer.loss) == best
+    assert forward.score_batches(network, training.validation, training.trainer.loss) == best
 
 
 def test_select_last_keeps_the_last_weights() -> None:
@@ -79,8 +79,8 @@ def test_a_run_resumed_from_a_checkpoint_ends_the_same(done: int, tmp_path: Path
         whole.advance()
     for _ in range(done):
         killed.advance()
-    checkpoints.save(tmp_path, done, killed.state_dict())
-    state = checkpoints.load(tmp_path)
+    checkpoints.save_checkpoint(tmp_path, done, killed.state_dict())
+    state = checkpoints.load_checkpoint(tmp_path)
     assert state is not None
     resumed.load_state_dict(state)
     assert (resumed.seconds, resumed.cpu_seconds) == (killed.seconds, killed.cpu_seconds)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from imgclf.common.errors import UserError
 from imgclf.inference import forward
 from imgclf.inference.batches import Batches
-from imgclf.inference.cards import Scaling
 from imgclf.inference.losses import LOSSES
+from imgclf.settings.cards import Scaling
 from imgclf.settings.model_settings import (
     OptimizerName,
     SchedulerName,
@@ -77,7 +77,7 @@ def test_the_loss_falls_and_the_images_are_learnt(loss: str) -> None:
     training = trainer(tiny.fc(), loss=loss, epochs=20)
     losses = [training.run_epoch(epoch)[0] for epoch in range(1, 21)]
     assert losses[-1] < losses[0] / 4
-    assert forward.score(training.network, tiny.data(30, seed=1), training.loss)[1] == 1
+    assert forward.score_batches(training.network, tiny.data(30, seed=1), training.loss)[1] == 1
 
 
 OPTIMIZERS_AND_SCHEDULERS = [(o, s) for o in OPTIMIZERS for s in SCHEDULERS]
@@ -153,7 +153,7 @@ def test_statistics_that_are_not_finite_are_refused() -> None:
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 10, 1000])
 def test_loss_and_accuracy_are_means_over_images_not_batches(batch_size: int) -> None:
     network = tiny.fc()
-    loss, accuracy = forward.score(network, tiny.data(), LOSSES["cross_entropy"])
+    loss, accuracy = forward.score_batches(network, tiny.data(), LOSSES["cross_entropy"])
     training = trainer(network, lr=1e-30, optimizer="sgd", batch_size=batch_size)
     steps: list[float] = []
     got = training.run_epoch(1, lambda value: steps.append(float(value)))

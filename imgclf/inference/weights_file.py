@@ -17,8 +17,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from imgclf.common.errors import UserError
-from imgclf.inference.cards import Scaling
 from imgclf.inference.weights_source import TORCH, is_safetensors, scaling_in
+from imgclf.settings.cards import Scaling
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
@@ -33,14 +33,14 @@ UNREADABLE = (
 """What torch raises for files that are damaged."""
 
 
-def to_bytes(state: dict[str, Tensor], scaling: Scaling | None = None) -> bytes:
+def weights_to_bytes(state: dict[str, Tensor], scaling: Scaling | None = None) -> bytes:
     """Return a state dict as the content of a safetensors file."""
     # One key, because safetensors writes several in any order.
     metadata = {"scaling": json.dumps(vars(scaling))} if scaling else None
     return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata)
 
 
-def digest(state: Mapping[str, Tensor]) -> str:
+def weights_digest(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of a state dict: of the names, types, shapes and bytes of its tensors."""
     whole = hashlib.sha256()
     for name in sorted(state):
@@ -50,7 +50,7 @@ def digest(state: Mapping[str, Tensor]) -> str:
     return whole.hexdigest()
 
 
-def from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling | None]:
+def weights_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling | None]:
     """Return the state dict in a safetensors file called `name`, and the scaling if it says one.
 
     Raises `UserError` if it is not one.
@@ -64,7 +64,7 @@ def from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling | 
     return state, scaling_in(content[8 : 8 + int.from_bytes(content[:8], "little")], name)
 
 
-def from_any_file(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling | None]:
+def weights_from_file(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling | None]:
     """Return what `from_bytes` does, of a file that torch or safetensors wrote.
 
     A state dict may be under one of the keys `WRAPPERS`, and its names may have a `PREFIX`; both
@@ -75,7 +75,7 @@ def from_any_file(content: bytes, name: str) -> tuple[dict[str, Tensor], Scaling
     if content.startswith(TORCH) and not is_safetensors(content):
         found = _unpickled(content, name)
     else:
-        found, scaling = from_bytes(content, name)
+        found, scaling = weights_from_bytes(content, name)
     state = _named_tensors(found, name)
     for key, tensor in state.items():
         if problem := _problem(tensor, len(content)):
@@ -140,7 +140,7 @@ def _shown(key: str) -> str:
     return key if key.isprintable() else repr(key)
 
 
-def start_from(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
+def start_from_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
     """Give `network` the weights of a state dict called `name`.
 
     Its last linear layer keeps its own where the state dict's is for another number of classes.
@@ -154,10 +154,10 @@ def start_from(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
         and len(state[key]) == len(state[head[0]]) != len(own[key])
         for key in head
     )
-    load_into(network, state | {key: own[key] for key in head if other_classes}, name)
+    load_weights_into(network, state | {key: own[key] for key in head if other_classes}, name)
 
 
-def load_into(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
+def load_weights_into(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
     """Give `network` the weights of a state dict called `name`.
 
     Raises `UserError` if it does not hold exactly the network's tensors.
