@@ -85,7 +85,7 @@ def test_a_kill_between_two_tables_never_mixes_two_results(
         write(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(collect, "write", write_or_die)
+        patch.setattr(collect, "write_file", write_or_die)
         try:
             save("new", "old", "new")
         except KilledError:

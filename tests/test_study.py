@@ -391,7 +391,7 @@ def test_rows_at_the_same_time_have_different_gpus(
             held.wait()
         return run_row(place, r, environment)
 
-    monkeypatch.setattr(row, "run", hold_the_first)
+    monkeypatch.setattr(row, "run_row", hold_the_first)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     with engines.local_engine(engines.Resources(jobs=2)) as call, ThreadPoolExecutor() as threads:
         try:
