@@ -51,7 +51,7 @@ def run(device: torch.device, **settings: Any) -> list[float]:
     [
         {},
         {"optimizer": "sgd", "momentum": 0.9, "scheduler": SchedulerSettings(name="one_cycle")},
-        {"optimizer": "rmsprop", "loss": "mse", "flip": True, "crop": 2, "erase": 0.5},
+        {"optimizer": "rmsprop", "lr": 0.001, "loss": "mse", "flip": True, "crop": 2, "erase": 0.5},
         {"gradient_accumulation": 2, "drop_last": True, "loss": "multi_margin"},
         {"count": 2, "batch_size": 5, "optimizer": "sgd"},
     ],
