@@ -58,8 +58,7 @@ def main() -> None:
     write_json(args.metrics, rounded | {"parameters": num_parameters, "best_epoch": best_epoch})
 
     names = np.array(card.classes)
-    confusion = metrics.confusion_matrix(labels, predictions, len(names))
-    table = metrics.class_metrics(confusion)
+    table = metrics.class_metrics(labels, predictions, len(names))
     table.insert(0, "class", names)
     write_file(args.classes, table.to_csv(index=False, float_format="%.6g"))
     confidence = probabilities.max(axis=1)
