@@ -21,8 +21,10 @@ from torchvision import transforms
 from bench import reference
 from imgclf.inference import card_data, devices, forward
 from imgclf.inference.batches import Batches, put_images
+from imgclf.networks import cpu
 from imgclf.networks.fc import FC
 from imgclf.networks.lenet5 import LeNet5
+from imgclf.networks.lenet5_options import LeNet5Options
 from imgclf.networks.network import Network
 from imgclf.networks.pretrained import AlexNet, MobileNetV2, Pretrained
 from imgclf.settings import cards
@@ -39,7 +41,9 @@ SHAPE = (1, 28, 28)
 NUM_CLASSES = 10
 EPOCH = 55_000
 """Training images of Fashion-MNIST."""
-TUNED = LeNet5(activation="leaky_relu", channels=(32, 64, 256), pooling="max", batchnorm=True)
+TUNED = LeNet5Options(
+    activation="leaky_relu", channels=(32, 64, 256), pooling="max", batchnorm=True
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +117,7 @@ class Training:
                 return reference.train(plain, dataset, order, self.batch_size, optimizer, criterion)
             copy = self.network.build(shape, NUM_CLASSES)
             copy.load_state_dict(network.state_dict())
-            copy = copy.to(memory_format=torch.channels_last)
+            copy = cpu.fuse(copy.to(memory_format=torch.channels_last))
             data = source.batches(count, device, self.image_size)
             return Trainer(copy, data, settings).run_epoch(1)[0]
 
@@ -191,10 +195,9 @@ class Evaluation:
         if side == "ours":
             device = devices.prepare_device("cpu", threads)
         torch.manual_seed(0)
-        network = LeNet5().build(SHAPE, NUM_CLASSES)
-        plain = reference.LeNet5()
-        reference.copy_weights(network, plain)
-        network = network.to(memory_format=torch.channels_last)
+        plain = LeNet5()
+        network = cpu.fuse(LeNet5().to(memory_format=torch.channels_last))
+        network.load_state_dict(plain.state_dict())
 
         def score(count: int) -> float:
             if side == "reference":
@@ -210,7 +213,7 @@ class Evaluation:
     def operations(self) -> int:
         """Return the floating-point operations of the products and convolutions."""
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            reference.LeNet5()(torch.zeros(100, *SHAPE))
+            LeNet5()(torch.zeros(100, *SHAPE))
         return int(counter.get_total_flops()) * self.images // 100
 
 
@@ -222,7 +225,7 @@ def _order(seed: int, count: int) -> list[int]:
 
 
 def _tuned() -> nn.Module:
-    return reference.LeNet5(nn.LeakyReLU, nn.MaxPool2d, TUNED.channels, batchnorm=True)
+    return TUNED.build(SHAPE, NUM_CLASSES)
 
 
 def _at_224(network: Network) -> Training:
@@ -244,13 +247,13 @@ def _at_224(network: Network) -> Training:
 
 CASES: dict[str, Training | Evaluation | Preparation] = {
     "lenet5, batch 10": Training(
-        network=LeNet5(), batch_size=10, images=20_000, reference=reference.LeNet5
+        network=LeNet5Options(), batch_size=10, images=20_000, reference=LeNet5
     ),
     "lenet5, batch 100": Training(
-        network=LeNet5(), batch_size=100, images=EPOCH, reference=reference.LeNet5
+        network=LeNet5Options(), batch_size=100, images=EPOCH, reference=LeNet5
     ),
     "lenet5, batch 1280": Training(
-        network=LeNet5(), batch_size=1280, images=EPOCH, reference=reference.LeNet5
+        network=LeNet5Options(), batch_size=1280, images=EPOCH, reference=LeNet5
     ),
     "lenet5_tuned, batch 100": Training(
         network=TUNED, batch_size=100, images=4_000, reference=_tuned

@@ -35,38 +35,6 @@ class ImageDataset(Dataset[tuple[Any, int]]):
         return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
 
 
-class LeNet5(nn.Module):
-    """LeNet-5 as its variations are usually written."""
-
-    def __init__(
-        self,
-        activation: type[nn.Module] = nn.Tanh,
-        pooling: type[nn.Module] = nn.AvgPool2d,
-        channels: tuple[int, int, int] = (6, 16, 120),
-        batchnorm: bool = False,
-        dropout: bool = False,
-    ) -> None:
-        super().__init__()
-
-        def block(before: int, after: int, padding: int) -> list[nn.Module]:
-            norm = [nn.BatchNorm2d(after)] if batchnorm else []
-            return [nn.Conv2d(before, after, 5, padding=padding), *norm, activation()]
-
-        one, two, three = channels
-        self.features = nn.Sequential(
-            *block(1, one, 2), pooling(2), *block(one, two, 0), pooling(2), *block(two, three, 0)
-        )
-        drop = [nn.Dropout(0.3)] if dropout else []
-        self.classifier = nn.Sequential(
-            nn.Linear(three, 84), *drop, activation(), nn.Linear(84, 10)
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits."""
-        logits: Tensor = self.classifier(torch.flatten(self.features(images), 1))
-        return logits
-
-
 class FC(nn.Module):
     """One hidden layer."""
 

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from bench import reference
 from experiments import plan
+from imgclf.networks.lenet5 import LeNet5
 from imgclf.report.markdown import show_value
 from imgclf.settings.study_settings import Study
 
@@ -22,8 +23,6 @@ SPLIT = {"batch_size": 3}
 PLAIN = {"zoo.lenet5.batchnorm": False, "zoo.lenet5.dropout": False}
 """As params.yaml has them. Rows are named after their values, and two would be called `true`."""
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
-POOLINGS = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
@@ -95,16 +94,10 @@ def study(strata: Iterable[Stratum], epochs: int) -> Study:
     )
 
 
-def network(settings: dict[str, Any]) -> reference.LeNet5:
-    """Return the network of a row with these settings, as it is usually written."""
-    one, two, three = settings["channels"]
-    return reference.LeNet5(
-        activation=ACTIVATIONS[settings["activation"]],
-        pooling=POOLINGS[settings["pooling"]],
-        channels=(one, two, three),
-        batchnorm=settings["batchnorm"],
-        dropout=settings["dropout"],
-    )
+def network(settings: dict[str, Any]) -> LeNet5:
+    """Return the network of a row with these settings."""
+    names = ("activation", "channels", "pooling", "batchnorm", "dropout")
+    return LeNet5(**{name: settings[name] for name in names})
 
 
 def train(

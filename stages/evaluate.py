@@ -18,6 +18,7 @@ from imgclf.evaluation import metrics
 from imgclf.inference import batches, card_data, devices, forward, weights_file
 from imgclf.inference.losses import LOSSES
 from imgclf.inference.model_fits import scaling_of
+from imgclf.networks import cpu
 from imgclf.provenance import card_values
 from imgclf.settings import cards
 from imgclf.training import records
@@ -43,7 +44,7 @@ def main() -> None:
     network = model.build(card.shape, len(card.classes))
     state, scaling = weights_file.weights_from_bytes(args.weights.read_bytes(), str(args.weights))
     weights_file.load_weights_into(network, state, str(args.weights))
-    network = devices.place_network(network, device)
+    network = cpu.fuse(devices.place_network(network, device))
     images, labels = card_data.load_part(card, "test", args.data)
     scaling = scaling_of(model, card, scaling)
     test = batches.put_images((images, labels), scaling, device, settings.image_size)

@@ -7,7 +7,7 @@ from typing import Any
 
 from imgclf.common.errors import UserError
 from imgclf.common.files import expand_path, sha256
-from imgclf.networks.published import published
+from imgclf.networks.torchvision_weights import published_weights
 from imgclf.settings import strict
 from imgclf.settings.cards import Scaling
 from imgclf.settings.weights_settings import WeightsScaling
@@ -37,7 +37,7 @@ def describe_weights(
     if weights == "none":
         return {}
     if weights == "imagenet":
-        found = published(network)
+        found = published_weights(network)
         own = {"mean": found.mean, "std": found.std}
         return {"address": found.address, "sha256": found.sha256, "scaling": own}
     given = {"mean": list(scaling.mean), "std": list(scaling.std)} if scaling.mean else None

@@ -6,7 +6,7 @@ from imgclf.networks.network import Network
 NETWORKS: Registry[type[Network]] = Registry(
     {
         "fc": "imgclf.networks.fc:FC",
-        "lenet5": "imgclf.networks.lenet5:LeNet5",
+        "lenet5": "imgclf.networks.lenet5_options:LeNet5Options",
         "alexnet": "imgclf.networks.pretrained:AlexNet",
         "efficientnet_b0": "imgclf.networks.pretrained:EfficientNetB0",
         "mnasnet0_5": "imgclf.networks.pretrained:MNASNet05",

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from imgclf.common.errors import UserError
 from imgclf.inference.devices import started_by_torchrun
@@ -52,6 +52,21 @@ class Processes:
             tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True
         ):
             tensor.copy_(total.view(tensor.shape))
+
+    def add_gradients(self, weights: Iterable[Tensor]) -> None:
+        """Replace the gradient of each of `weights` by its sum over all processes."""
+        self.add(each.grad for each in weights if each.grad is not None)
+
+    def average_buffers(self, network: nn.Module) -> None:
+        """Replace the statistics of batch normalisation by their mean over all processes."""
+        if self.count == 1:
+            return
+        saved, weights = network.state_dict(), dict(network.named_parameters())
+        statistics = [v for k, v in saved.items() if k not in weights and v.is_floating_point()]
+        if statistics:
+            self.add(statistics)
+            for values in statistics:
+                values.div_(self.count)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Give all processes the tensors of the first."""

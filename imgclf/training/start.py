@@ -11,6 +11,7 @@ from imgclf.inference import backbone, batches, card_data, devices, weights_file
 from imgclf.inference.batches import Batches
 from imgclf.inference.card_data import Labelled
 from imgclf.inference.model_fits import scaling_of
+from imgclf.networks import cpu
 from imgclf.provenance.code import digest_of
 from imgclf.settings import model_settings as models
 from imgclf.settings.cards import ModelCard, Scaling
@@ -52,7 +53,7 @@ def begin_training(
         state, in_weights = weights_file.weights_from_bytes(content, card.start.file)
         weights_file.start_from_weights(network, state, card.start.file)
     scaling = scaling_of(card.model, card.data, in_weights)
-    network = devices.place_network(network, device)
+    network = cpu.fuse(devices.place_network(network, device))
     labelled = {
         "train": card_data.load_training_part(card.model, card.data, data),
         "validation": card_data.load_part(card.data, "validation", data),

@@ -6,7 +6,7 @@ import torch
 from imgclf.inference import batches
 from imgclf.inference.batches import Batches
 from imgclf.networks.fc import FC
-from imgclf.networks.lenet5 import LeNet5
+from imgclf.networks.lenet5_options import LeNet5Options
 from imgclf.settings.cards import Scaling
 
 CPU = torch.device("cpu")
@@ -37,11 +37,11 @@ def fc(seed: int = 0) -> torch.nn.Module:
 def lenet5(seed: int = 0) -> torch.nn.Module:
     """Return a network whose training has a state of its own and random numbers."""
     torch.manual_seed(seed)
-    network = LeNet5(channels=(2, 3, 4), batchnorm=True, dropout=True)
+    network = LeNet5Options(channels=(2, 3, 4), batchnorm=True, dropout=True)
     return network.build((1, 28, 28), NUM_CLASSES).to(memory_format=torch.channels_last)
 
 
 def lenet5_without_statistics() -> torch.nn.Module:
     """Return a network without batch normalisation and dropout."""
     torch.manual_seed(0)
-    return LeNet5(channels=(2, 3, 4)).build((1, 28, 28), NUM_CLASSES)
+    return LeNet5Options(channels=(2, 3, 4)).build((1, 28, 28), NUM_CLASSES)

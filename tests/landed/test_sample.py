@@ -11,6 +11,7 @@ from torch import nn
 from bench import cases, reference, sample
 from experiments import plan
 from imgclf.inference.losses import LOSSES
+from imgclf.networks import cpu
 from imgclf.settings import model_settings
 from imgclf.settings.cards import Scaling
 from imgclf.settings.model_settings import TrainingSettings
@@ -68,7 +69,8 @@ def test_the_usual_loop_does_the_work_of_the_row(rows: dict[str, plan.Row], name
     )
     data, dataset = source.batches(120, torch.device("cpu")), source.dataset(120)
     torch.manual_seed(0)
-    ours, plain = entry.build(cases.SHAPE, cases.NUM_CLASSES), sample.network(settings)
+    plain = sample.network(settings)
+    ours = cpu.fuse(entry.build(cases.SHAPE, cases.NUM_CLASSES))
     reference.copy_weights(ours, plain)
     assert dropout(ours) == dropout(plain) == [0.3] * settings["dropout"]
     for layer in (*ours.modules(), *plain.modules()):

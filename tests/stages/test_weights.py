@@ -18,7 +18,7 @@ from imgclf.datasets import download
 from imgclf.inference import weights_source
 from imgclf.inference.weights_fetch import fetch_weights
 from imgclf.inference.weights_source import describe_weights
-from imgclf.networks.published import Published
+from imgclf.networks.torchvision_weights import PublishedWeights
 from imgclf.settings.weights_settings import WeightsScaling
 from stages import weights
 from tests.imgclf.site import Answer, Site, send, serve, status
@@ -82,8 +82,8 @@ def test_published_weights_come_with_their_scaling(
     state, content = saved
     site.answers["/w.pth"] = send(content)
     digest, mean, std = hashlib.sha256(content).hexdigest()[:8], [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
-    found = Published(address=f"{site.url}/w.pth", sha256=digest, mean=mean, std=std)
-    monkeypatch.setattr(weights_source, "published", {"mobilenet_v3_small": found}.get)
+    found = PublishedWeights(address=f"{site.url}/w.pth", sha256=digest, mean=mean, std=std)
+    monkeypatch.setattr(weights_source, "published_weights", {"mobilenet_v3_small": found}.get)
     output = run(tmp_path, "imagenet")
     assert_same(output, state)
     with safetensors.safe_open(output, "pt") as file:

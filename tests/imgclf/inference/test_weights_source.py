@@ -13,7 +13,7 @@ import torch
 from imgclf.common.errors import UserError
 from imgclf.inference import weights_source
 from imgclf.inference.weights_source import describe_weights
-from imgclf.networks.published import FILES
+from imgclf.networks.torchvision_weights import FILES
 from imgclf.settings.weights_settings import WeightsScaling
 from tests.project import ROOT
 

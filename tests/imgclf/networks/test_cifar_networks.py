@@ -12,7 +12,7 @@ from imgclf.inference import weights_file
 from imgclf.networks import NETWORKS
 from imgclf.networks.alexnets import AlexNet3x3
 from imgclf.networks.pretrained import Pretrained
-from imgclf.networks.published import published
+from imgclf.networks.torchvision_weights import published_weights
 from imgclf.settings import strict
 
 WITH_NORM: dict[str, Any] = {"convolutions": (1, 1, 1, 1, 1), "batchnorm": True}
@@ -111,7 +111,7 @@ def test_grey_images_are_seen_as_three_equal_colours() -> None:
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_published_weights_are_named_after_their_hash(name: str) -> None:
-    found = published(name)
+    found = published_weights(name)
     theirs = models.get_model_weights(name).IMAGENET1K_V1
     assert found.address == theirs.url
     assert (found.mean, found.std) == (theirs.transforms().mean, theirs.transforms().std)

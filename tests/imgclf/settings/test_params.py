@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from imgclf.common.errors import UserError
 from imgclf.networks.fc import FC
-from imgclf.networks.lenet5 import LeNet5
+from imgclf.networks.lenet5_options import LeNet5Options
 from imgclf.settings import model_settings, params
 from imgclf.settings.data_settings import DownloadSettings
 from imgclf.settings.model_settings import TrainingSettings
@@ -108,8 +108,8 @@ def test_what_is_not_given_has_its_default() -> None:
 def test_options_go_to_the_network() -> None:
     zoo = params.parse_params(TEXT).zoo
     assert (zoo["small"].network_name, zoo["small"].network) == ("fc", FC(hidden=3))
-    assert zoo["large"].network == LeNet5()
-    assert zoo["unused"].network == LeNet5(channels=(1, 2, 3), batchnorm=True)
+    assert zoo["large"].network == LeNet5Options()
+    assert zoo["unused"].network == LeNet5Options(channels=(1, 2, 3), batchnorm=True)
 
 
 @pytest.mark.parametrize("name", ["small", "large", "unused"])

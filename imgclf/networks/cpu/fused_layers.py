@@ -1,9 +1,29 @@
 """Layers that do what torch's own do, with less work on a CPU.
 
-The gains are of whole training steps of LeNet-5 with one thread; see bench/tried.md.
+Each computes with torch's own layers where it cannot do better or would be in the way: see
+`is_eager_on_cpu`. The gains are of whole training steps of LeNet-5 with one thread; see
+bench/tried.md.
+
+A convolution, tanh and 2x2 average pooling in one need the convolution at four places (a, b, c, d)
+for each result. All four are inside one patch of 6x6 pixels:
+
+    the kernel 5x5 at a, b, c, d         is the patch 6x6, times four shifted kernels
+    +-----------+     +-----------+      +-------------+     a: k k k k k .    b: . k k k k k
+    | a a a a a |.   .| b b b b b |      | p p p p p p |        k k k k k .       . k k k k k
+    | a a a a a |.   .| b b b b b |      | p p p p p p |        k k k k k .       . k k k k k
+    | a a a a a |. + .| b b b b b | ...  | p p p p p p |        k k k k k .       . k k k k k
+    | a a a a a |.   .| b b b b b |      | p p p p p p |        k k k k k .       . k k k k k
+    | a a a a a |.   .| b b b b b |      | p p p p p p |        . . . . . .       . . . . . .
+    +-----------+     +-----------+      | p p p p p p |
+     . . . . . .       . . . . . .       +-------------+     c, d: one row further down
+
+Patches are in steps of 2, so a pixel is in 9 of them, where it is under 25 kernels. One product of
+the matrix of kernels (4 O, 36 C + 1) and that of patches (36 C + 1, N H W / 4) gives all values
+that are pooled; the last row of the patches is ones, for the bias.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,55 +31,94 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Conv2d(nn.Conv2d):
+def is_eager_on_cpu(images: Tensor) -> bool:
+    """Return whether hand-written passes may compute: eagerly, on a CPU, for plain autograd.
+
+    False under torch.export, torch.compile and fake tensors, in autocast, within the transforms of
+    torch.func, and on other devices.
+    """
+    return (
+        type(images) is Tensor
+        and images.is_cpu
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        # What torch.autograd.Function itself asks; torch.func has no public name for it.
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+class CoveringConv2d(nn.Module):
     """A convolution that becomes a matrix product where its kernel covers the whole input.
 
     That makes a step 1.1 times as fast, 1.2 times with 64 to 256 channels. Rows and weights are
     views of channels-last memory.
     """
 
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.stride = conv.weight, conv.bias, conv.stride
+
+    @staticmethod
+    def can_replace(conv: nn.Conv2d) -> bool:
+        """Return whether a kernel of more than one pixel may cover the input of `conv`."""
+        plain = conv.padding == (0, 0) and conv.groups == 1 and conv.dilation == (1, 1)
+        return plain and conv.kernel_size != (1, 1)
+
     def forward(self, images: Tensor) -> Tensor:
-        """Return the convolution of `images`."""
-        covered = images.shape[2:] == self.weight.shape[2:] and self.padding == (0, 0)
-        if not covered or self.groups > 1:
-            return super().forward(images)
+        """Return the convolution of `images` (N, C, H, W)."""
+        if images.shape[2:] != self.weight.shape[2:]:
+            return functional.conv2d(images, self.weight, self.bias, self.stride)
         rows, weights = (values.permute(0, 2, 3, 1).flatten(1) for values in (images, self.weight))
         return functional.linear(rows, weights, self.bias)[:, :, None, None]
 
 
 class TanhAvgPool2d(nn.Module):
-    """Tanh, then the mean of each 2x2 window; on a CPU a step becomes 1.2 times as fast."""
+    """Tanh, then the mean of each 2x2 window; a step becomes 1.2 times as fast."""
 
     def forward(self, values: Tensor) -> Tensor:
         """Return `values` (N, C, H, W) at half their height and width."""
         height, width = values.shape[2:]
-        if values.is_cpu and height % 2 == width % 2 == 0:
+        if is_eager_on_cpu(values) and height % 2 == width % 2 == 0:
             pooled: Tensor = _TanhAvgPool2d.apply(values)
             return pooled
-        return functional.avg_pool2d(values.tanh(), 2)
+        return tanh_avg_pool2d(values)
 
 
-class ConvTanhAvgPool2d(nn.Conv2d):
+def tanh_avg_pool2d(values: Tensor) -> Tensor:
+    """Return the mean of tanh over each 2x2 window of `values` (N, C, H, W), by torch alone."""
+    return functional.avg_pool2d(values.tanh(), 2)
+
+
+class ConvTanhAvgPool2d(nn.Module):
     """A convolution with stride 1, tanh, then the mean of each 2x2 window.
 
-    On a CPU and with few input channels the three become one: a step is 1.4 times as fast.
+    With few input channels the three become one: a step is 1.4 times as fast.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, padding: int = 0) -> None:
-        super().__init__(in_channels, out_channels, size, padding=padding)
-        self.edge = padding
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.edge = conv.weight, conv.bias, int(conv.padding[0])
         self.free: dict[Key, list[_Workspace]] = {}
         """Workspaces that no batch is in."""
+
+    @staticmethod
+    def can_replace(conv: nn.Conv2d) -> bool:
+        """Return whether `conv` has stride 1, a square kernel and a bias."""
+        plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
+        plain = plain and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+        square = conv.kernel_size[0] == conv.kernel_size[1] and len({*conv.padding}) == 1
+        return plain and square and conv.bias is not None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return `images` (N, C, H, W) as (N, out_channels, height, width), both sides halved."""
         size = self.weight.shape[2]
         even = all((side + 2 * self.edge - size) % 2 for side in images.shape[2:])
-        if not (images.is_cpu and even and size % 2) or torch.is_autocast_enabled("cpu"):
-            return functional.avg_pool2d(super().forward(images).tanh(), 2)
+        if not (is_eager_on_cpu(images) and even and size % 2):
+            return self.by_torch(images, self.weight, self.bias)
         pooled: Tensor
-        if self.in_channels > FEW_CHANNELS or self.edge % 2:
-            pooled = _TanhAvgPool2d.apply(super().forward(images))
+        if self.weight.shape[1] > FEW_CHANNELS or self.edge % 2:
+            convolved = functional.conv2d(images, self.weight, self.bias, padding=self.edge)
+            pooled = _TanhAvgPool2d.apply(convolved)
         elif torch.is_grad_enabled():
             pooled = _ConvTanhAvgPool2d.apply(images, self.weight, self.bias, self)
         else:
@@ -67,6 +126,10 @@ class ConvTanhAvgPool2d(nn.Conv2d):
             pooled = workspace.forward(images, self.weight, self.bias)  # type: ignore[arg-type]
             self.give_back(workspace)
         return pooled
+
+    def by_torch(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the same by torch alone."""
+        return tanh_avg_pool2d(functional.conv2d(images, weight, bias, padding=self.edge))
 
     def take_workspace(self, images: Tensor) -> "_Workspace":
         """Return a workspace for images of this shape that no other batch is in."""
@@ -77,11 +140,30 @@ class ConvTanhAvgPool2d(nn.Conv2d):
         """Let the next batch have it."""
         self.free.setdefault(workspace.key, []).append(workspace)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles have no workspaces."""
+        return self.__dict__ | {"free": {}}
+
 
 FEW_CHANNELS = 8
 """With more, torch's convolution has work for a processor's vectors of 8 or 16 numbers."""
 Key = tuple[torch.Size, torch.dtype]
 """Shape and type of images."""
+
+
+def differentiable_gradients(
+    compute: Callable[..., Tensor], inputs: Sequence[Tensor], needed: Sequence[bool], grad: Tensor
+) -> list[Tensor | None]:
+    """Return the gradient of each needed input of `compute`, by torch, with a graph of its own.
+
+    `grad` is that of the result. This is the backward pass under `create_graph=True`.
+    """
+    with torch.enable_grad():
+        result = compute(*inputs)
+    wanted = [values for values, is_needed in zip(inputs, needed, strict=True) if is_needed]
+    graph = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(result, wanted, grad, create_graph=graph))
+    return [next(found) if is_needed else None for is_needed in needed]
 
 
 class _ConvTanhAvgPool2d(torch.autograd.Function):
@@ -90,17 +172,20 @@ class _ConvTanhAvgPool2d(torch.autograd.Function):
         ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, layer: ConvTanhAvgPool2d
     ) -> Tensor:
         ctx.layer, ctx.workspace = layer, layer.take_workspace(images)
+        ctx.save_for_backward(images, weight, bias)
         pooled: Tensor = ctx.workspace.forward(images, weight, bias)
         return pooled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        workspace, ctx.workspace = ctx.workspace, None
-        if not workspace:
-            raise RuntimeError("a second backward pass: the first has freed what it needs")
+        workspace, layer, needed = ctx.workspace, ctx.layer, ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled() or not workspace:  # of a second derivative or backward pass
+            by_torch = differentiable_gradients(layer.by_torch, ctx.saved_tensors, needed, gradient)
+            return *by_torch, None
+        ctx.workspace = None
         gradients = workspace.backward(gradient)
-        images = workspace.folding.images() if ctx.needs_input_grad[0] else None
-        ctx.layer.give_back(workspace)
+        images = workspace.folding.images() if needed[0] else None
+        layer.give_back(workspace)
         return images, *gradients, None
 
 
@@ -292,14 +377,18 @@ class _TanhAvgPool2d(torch.autograd.Function):
         n, channels, height, width = values.shape
         sigmoid = values.permute(0, 2, 3, 1).mul(2).sigmoid_()
         pairs_of_rows = sigmoid.reshape(n, height // 2, 2, width * channels)
-        ctx.save_for_backward(pairs_of_rows)
+        ctx.save_for_backward(values, pairs_of_rows)
         rows = pairs_of_rows[:, :, 0] + pairs_of_rows[:, :, 1]
         pairs = rows.view(n, height // 2, width // 2, 2, channels)
         return (pairs[..., 0, :] + pairs[..., 1, :]).div_(2).sub_(1).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (pairs_of_rows,) = ctx.saved_tensors
+        values, pairs_of_rows = ctx.saved_tensors
+        if torch.is_grad_enabled():  # of a second derivative
+            (by_torch,) = differentiable_gradients(tanh_avg_pool2d, [values], [True], gradient)
+            assert by_torch is not None  # noqa: S101
+            return by_torch
         n, channels, height, width = gradient.shape
         pixels = gradient.permute(0, 2, 3, 1)
         rows = pixels.unsqueeze(3).expand(-1, -1, -1, 2, -1).reshape(n, height, 1, -1)

@@ -1,30 +1,51 @@
-"""LeNet-5 with tanh and average pooling, which can do its own backward pass."""
+"""LeNet-5 with tanh and average pooling, with its whole backward pass by hand."""
 
 import functools
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from imgclf.networks.layers import FEW_CHANNELS, ConvTanhAvgPool2d
+from imgclf.networks.cpu.fused_layers import FEW_CHANNELS, ConvTanhAvgPool2d, CoveringConv2d
+
+SIDE = 28
+"""Height and width of images in which the third convolution covers all of its input."""
 
 
-class TanhLeNet5(nn.Sequential):
-    """The layers conv1, conv2 (`ConvTanhAvgPool2d`), conv3, tanh, fc1, tanh and fc2.
+class FusedLeNet5(nn.Sequential):
+    """LeNet-5 of fused layers, for at most `FEW_CHANNELS` channels before and after conv1."""
 
-    For images of `SIDE` pixels in height and width, on which conv3 covers all of its input, and at
-    most `FEW_CHANNELS` channels of them and of what follows conv1.
-    """
-
-    SIDE = 28
     conv1: ConvTanhAvgPool2d
     conv2: ConvTanhAvgPool2d
 
     @staticmethod
-    def fits(shape: tuple[int, int, int], channels: int) -> bool:
-        """Return whether images are of such a shape (C, H, W), with `channels` after conv1."""
-        side = TanhLeNet5.SIDE
-        return shape[1:] == (side, side) and max(shape[0], channels) <= FEW_CHANNELS
+    def of(layers: Mapping[str, nn.Module]) -> "FusedLeNet5 | None":
+        """Return the network of `layers`; None if they are not those of LeNet-5."""
+        match [*layers.values()]:
+            case [
+                ConvTanhAvgPool2d(edge=2) as conv1,
+                ConvTanhAvgPool2d(edge=0) as conv2,
+                CoveringConv2d() as conv3,
+                nn.Tanh(),
+                nn.Flatten(),
+                nn.Linear(),
+                nn.Tanh(),
+                nn.Linear(),
+            ] if max(conv1.weight.shape[:2]) <= FEW_CHANNELS and all(
+                conv.weight.shape[2:] == (5, 5) for conv in (conv1, conv2, conv3)
+            ):
+                return FusedLeNet5(OrderedDict(layers))
+        return None
+
+    def can_go_back(self, images: Tensor) -> bool:
+        """Return whether `with_backward` takes `images`: all weights learn, and the size is right."""
+        return images.shape[2:] == (SIDE, SIDE) and all(w.requires_grad for w in self.weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles have no list of the weights, which is made when it is first used."""
+        return {name: value for name, value in self.__dict__.items() if name != "weights"}
 
     @functools.cached_property  # to walk through the layers takes as long as one of them
     def weights(self) -> tuple[nn.Parameter, ...]:

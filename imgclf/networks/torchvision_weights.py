@@ -6,7 +6,7 @@ _ADDRESS = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Published:
+class PublishedWeights:
     """A file of weights, trained on ImageNet."""
 
     address: str
@@ -29,8 +29,8 @@ FILES = {
 takes seconds to import; a test compares."""
 
 
-def published(network: str) -> Published:
+def published_weights(network: str) -> PublishedWeights:
     """Return the weights of the network of that name, one of `FILES`."""
     file = FILES[network]
     digits = file.rpartition("-")[2].removesuffix(".pth")
-    return Published(address=_ADDRESS + file, sha256=digits)
+    return PublishedWeights(address=_ADDRESS + file, sha256=digits)

@@ -3,12 +3,12 @@ from unittest import mock
 
 import pytest
 import torch
+from imgclf.training.direct import Direct, loss_and_gradient
 from torch import nn
 
 from imgclf.inference.losses import LOSSES
 from imgclf.networks.lenet5 import LeNet5
 from imgclf.settings.model_settings import LossName, OptimizerName, TrainingSettings
-from imgclf.training.direct import Direct, loss_and_gradient
 from imgclf.training.optimizers import OPTIMIZERS
 from imgclf.training.trainer import Trainer
 from tests.imgclf import tiny

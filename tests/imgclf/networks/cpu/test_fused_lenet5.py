@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 import torch
+from imgclf.networks.layers import FEW_CHANNELS
+from imgclf.networks.tanh_lenet5 import TanhLeNet5
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imgclf.networks.layers import FEW_CHANNELS
 from imgclf.networks.lenet5 import LeNet5
-from imgclf.networks.tanh_lenet5 import TanhLeNet5
 
 LABELS = torch.arange(10)
 
