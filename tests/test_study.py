@@ -363,7 +363,7 @@ def test_a_row_can_be_sent_to_another_process_or_machine(project: Path) -> None:
     place = row.Place(git="/r", commit="0" * 40, folder=Path("/f"), cache=Path("/c"))
     (planned,) = rows_of(project, {"title": "t", "model": "fc"})
     sent = (row.run_row, place, planned)
-    assert pickle.loads(pickle.dumps(sent)) == sent  # noqa: S301 - made here
+    assert pickle.loads(pickle.dumps(sent)) == sent
 
 
 def test_rows_at_the_same_time_have_different_gpus(

@@ -52,7 +52,7 @@ def test_smaller_images_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_weights_fit_all_but_the_last_layer(name: str) -> None:
-    theirs = dict(models.get_model(name, weights_file=None).state_dict())
+    theirs = dict(models.get_model(name, weights=None).state_dict())
     network = build(name, 64)
     weights_file.start_from_weights(network, theirs, name)
     ours = network.state_dict()

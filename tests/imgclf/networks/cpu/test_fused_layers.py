@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imgclf.networks import layers
+from imgclf.networks.cpu import fused_layers as layers
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 SHAPES = [(2, 3, 5, 5), (1, 1, 5, 5), (2, 3, 4, 6), (2, 4, 5, 8), (1, 2, 7, 7), (3, 1, 2, 2)]
@@ -47,25 +47,18 @@ def test_tanh_and_pooling_are_finite_at_the_extremes(extreme: float) -> None:
     assert gradient.isfinite().all()
 
 
-def convolutions(
-    size: int, padding: int, memory_format: torch.memory_format
-) -> tuple[nn.Conv2d, nn.Conv2d]:
-    plain = nn.Conv2d(3, 4, size, padding=padding).double().to(memory_format=memory_format)
-    ours = layers.Conv2d(3, 4, size, padding=padding).double().to(memory_format=memory_format)
-    ours.load_state_dict(plain.state_dict())
-    return ours, plain
+def convolutions(size: int, memory_format: torch.memory_format) -> tuple[nn.Module, nn.Conv2d]:
+    plain = nn.Conv2d(3, 4, size).double().to(memory_format=memory_format)
+    return layers.CoveringConv2d(plain), plain
 
 
 @every_input
 @pytest.mark.parametrize("side", [5, 6, 9])
-@pytest.mark.parametrize("padding", [0, 2])
-def test_a_convolution_equals_torch_s(
-    side: int, padding: int, memory_format: torch.memory_format
-) -> None:
+def test_a_convolution_equals_torch_s(side: int, memory_format: torch.memory_format) -> None:
     images = random((2, 3, side, side), memory_format)
     got, expected = (
         with_gradients(layer, images, *layer.parameters())
-        for layer in convolutions(5, padding, memory_format)
+        for layer in convolutions(5, memory_format)
     )
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-13)
 
@@ -88,8 +81,8 @@ def test_a_block_equals_torch_s_layers(
     batch: int, block: tuple[int, int, int, int, int], memory_format: torch.memory_format
 ) -> None:
     channels, height, width, size, padding = block
-    layer = layers.ConvTanhAvgPool2d(channels, 4, size, padding=padding).double()
-    layer = layer.to(memory_format=memory_format)
+    conv = nn.Conv2d(channels, 4, size, padding=padding).double().to(memory_format=memory_format)
+    layer = layers.ConvTanhAvgPool2d(conv)
     images = random((batch, channels, height, width), memory_format)
 
     def plain(values: Tensor) -> Tensor:
@@ -103,14 +96,14 @@ def test_a_block_equals_torch_s_layers(
 
 
 def test_a_block_has_the_parameters_of_a_convolution_and_nothing_else() -> None:
-    block, plain = layers.ConvTanhAvgPool2d(2, 3, 5), nn.Conv2d(2, 3, 5)
-    assert {k: v.shape for k, v in block.state_dict().items()} == {
-        k: v.shape for k, v in plain.state_dict().items()
-    }
+    plain = nn.Conv2d(2, 3, 5)
+    block = layers.ConvTanhAvgPool2d(plain)
+    assert [*block.named_parameters()] == [*plain.named_parameters()]
+    assert [*block.state_dict()] == [*plain.state_dict()]
 
 
 def test_batches_of_a_block_do_not_get_in_each_other_s_way() -> None:
-    block = layers.ConvTanhAvgPool2d(2, 3, 5)
+    block = layers.ConvTanhAvgPool2d(nn.Conv2d(2, 3, 5))
     one = random((2, 2, 8, 8), torch.contiguous_format).float()
     other = one.flip(3)
 
@@ -129,9 +122,20 @@ def test_batches_of_a_block_do_not_get_in_each_other_s_way() -> None:
     assert not torch.equal(gradient(other), alone)
 
 
-def test_a_second_backward_pass_through_a_block_is_refused() -> None:
-    block = layers.ConvTanhAvgPool2d(1, 2, 5)
+def test_a_second_backward_pass_through_a_block_gives_the_same_gradients() -> None:
+    block = layers.ConvTanhAvgPool2d(nn.Conv2d(1, 2, 5))
     result = block(random((1, 1, 8, 8), torch.contiguous_format).float()).sum()
-    result.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="second backward pass"):
-        result.backward()
+    first, second = (
+        torch.autograd.grad(result, [*block.parameters()], retain_graph=True) for _ in range(2)
+    )
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("channels", [2, layers.FEW_CHANNELS + 1])
+def test_second_derivatives_of_a_block_equal_numeric_ones(channels: int, padding: int) -> None:
+    torch.manual_seed(0)
+    block = layers.ConvTanhAvgPool2d(nn.Conv2d(channels, 1, 3, padding=padding).double())
+    images = random((1, channels, 4, 4), torch.contiguous_format)
+    assert torch.autograd.gradgradcheck(block, images, nondet_tol=1e-12)
+    assert torch.autograd.gradcheck(block, images, nondet_tol=1e-12)

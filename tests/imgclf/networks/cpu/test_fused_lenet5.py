@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 import torch
-from imgclf.networks.layers import FEW_CHANNELS
-from imgclf.networks.tanh_lenet5 import TanhLeNet5
 from torch import Tensor, nn
 from torch.nn import functional
 
+from imgclf.networks import cpu
+from imgclf.networks.cpu.fused_layers import FEW_CHANNELS
+from imgclf.networks.cpu.fused_lenet5 import FusedLeNet5
 from imgclf.networks.lenet5 import LeNet5
 
 LABELS = torch.arange(10)
@@ -15,12 +16,12 @@ LABELS = torch.arange(10)
 
 def build(in_channels: int = 1, **options: Any) -> nn.Module:
     torch.manual_seed(0)
-    network = LeNet5(**options).build((in_channels, 28, 28), len(LABELS))
-    return network.to(memory_format=torch.channels_last)
+    network = LeNet5((in_channels, 28, 28), len(LABELS), **options)
+    return cpu.fuse(network.to(memory_format=torch.channels_last))
 
 
-def own(network: nn.Module) -> TanhLeNet5:
-    assert isinstance(network, TanhLeNet5)
+def own(network: nn.Module) -> FusedLeNet5:
+    assert isinstance(network, FusedLeNet5)
     return network
 
 
@@ -81,13 +82,14 @@ def test_gradients_are_in_memory_as_the_weights(memory_format: torch.memory_form
     ids=str,
 )
 def test_other_networks_leave_it_to_autograd(options: dict[str, Any]) -> None:
-    assert isinstance(build(), TanhLeNet5)
-    assert not isinstance(build(**options), TanhLeNet5)
+    assert isinstance(build(), FusedLeNet5)
+    assert not isinstance(build(**options), FusedLeNet5)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 30), (1, 29, 29), (3, 32, 32)])
 def test_so_do_networks_for_other_images(shape: tuple[int, int, int]) -> None:
-    assert not isinstance(LeNet5().build(shape, 10), TanhLeNet5)
+    network: Any = cpu.fuse(LeNet5(shape))
+    assert not isinstance(network, FusedLeNet5) or not network.can_go_back(torch.rand(2, *shape))
 
 
 def test_a_copy_has_weights_of_its_own() -> None:

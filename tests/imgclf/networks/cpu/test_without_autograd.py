@@ -3,10 +3,12 @@ from unittest import mock
 
 import pytest
 import torch
-from imgclf.training.direct import Direct, loss_and_gradient
 from torch import nn
 
 from imgclf.inference.losses import LOSSES
+from imgclf.networks import cpu
+from imgclf.networks.cpu.fused_lenet5 import FusedLeNet5
+from imgclf.networks.cpu.without_autograd import loss_and_gradient
 from imgclf.networks.lenet5 import LeNet5
 from imgclf.settings.model_settings import LossName, OptimizerName, TrainingSettings
 from imgclf.training.optimizers import OPTIMIZERS
@@ -39,8 +41,8 @@ def trainer(network: nn.Module, **settings: Any) -> Trainer:
 
 def lenet5(**options: Any) -> nn.Module:
     torch.manual_seed(0)
-    network = LeNet5(channels=(2, 3, 4), **options).build((1, 28, 28), tiny.NUM_CLASSES)
-    return network.to(memory_format=torch.channels_last)
+    network = LeNet5(num_classes=tiny.NUM_CLASSES, channels=(2, 3, 4), **options)
+    return cpu.fuse(network.to(memory_format=torch.channels_last))
 
 
 def is_direct(training: Trainer) -> bool:
@@ -59,7 +61,7 @@ def test_training_is_that_by_autograd_to_the_bit(
     loss: LossName, optimizer: OptimizerName, memory_format: torch.memory_format
 ) -> None:
     whole, layers = lenet5(), nn.Sequential(*lenet5().children())
-    assert not isinstance(layers, Direct)
+    assert not isinstance(layers, FusedLeNet5)
     one, other = (
         trainer(network.to(memory_format=memory_format), loss=loss, optimizer=optimizer)
         for network in (whole, layers)
