@@ -8,9 +8,11 @@ the record of the training. About 10 s for LeNet-5 on 10,000 images, most of it 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from imgclf.common.errors import exit_code
 from imgclf.common.files import read_json, write_file, write_json
@@ -29,13 +31,7 @@ MISTAKES = 16
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("card", "data", "weights", "training", "records"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("metrics", "classes", "predictions", "mistakes", "record"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    args = parser.parse_args()
-
+    args = _arguments()
     whole = cards.read_card(args.card)
     card_values.check_code(whole, "evaluate")
     model, card = whole.model, whole.data
@@ -66,15 +62,31 @@ def main() -> None:
     rows = {"actual": names[labels], "predicted": names[predictions], "confidence": confidence}
     write_file(args.predictions, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
 
-    wrong = np.flatnonzero(predictions != labels)
-    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    _save_mistakes(args.mistakes, images, predictions != labels, rows)
+    records.land_record(args.records, weights_file.weights_digest(state), args.record)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("card", "data", "weights", "training", "records"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("metrics", "classes", "predictions", "mistakes", "record"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args()
+
+
+def _save_mistakes(
+    path: Path, images: NDArray[np.uint8], is_wrong: NDArray[np.bool_], rows: dict[str, Any]
+) -> None:
+    """Save the most confident of the mistakes, with their images (N, C, H, W)."""
+    wrong = np.flatnonzero(is_wrong)
+    wrong = wrong[np.argsort(-rows["confidence"][wrong], kind="stable")][:MISTAKES]
     columns = {"images": images[wrong], **{name: values[wrong] for name, values in rows.items()}}
     kept = np.empty(len(wrong), [(name, v.dtype, v.shape[1:]) for name, v in columns.items()])
     for name, values in columns.items():
         kept[name] = values
-    args.mistakes.parent.mkdir(parents=True, exist_ok=True)
-    np.save(args.mistakes, kept)  # not savez: the bytes of a zip depend on Python's version
-    records.land_record(args.records, weights_file.weights_digest(state), args.record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, kept)  # not savez: the bytes of a zip depend on Python's version
 
 
 if __name__ == "__main__":

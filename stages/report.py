@@ -27,13 +27,7 @@ from imgclf.settings.params import Params
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("params", "history", "training", "metrics", "classes", "predictions", "runs"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("figures", "published", "studies", "tables", "wanted", "output", "pages"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    args = parser.parse_args()
-
+    args = _arguments()
     chosen = params.parse_params(args.params.read_text(encoding="utf-8"))
     # The folder is written as a whole by the stage before: nothing in it is old.
     pictures = {path.stem: f"{TO_ROOT}{args.figures}/{path.name}" for path in _pngs(args.figures)}
@@ -127,6 +121,15 @@ def _shown(reports: list[ModelReport], studies: list[StudyResults]) -> list[str]
     shown = [each.published for each in reports]
     shown += [network.published for results in studies for network in results.networks]
     return list(dict.fromkeys(each.dataset for each in shown if each))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("params", "history", "training", "metrics", "classes", "predictions", "runs"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("figures", "published", "studies", "tables", "wanted", "output", "pages"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

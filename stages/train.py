@@ -21,13 +21,7 @@ from imgclf.training.progress import Progress
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("card", "data", "initial", "weights", "metrics", "history"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("checkpoints", "records"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    args = parser.parse_args()
-
+    args = _arguments()
     card = cards.read_card(args.card)
     card_values.check_code(card, "train")
     settings = card.model.training
@@ -64,6 +58,15 @@ def main() -> None:
     record = spent | where | card.packages
     records.keep_record(args.records, weights_file.weights_digest(state), record)
     checkpoints.remove_checkpoint(folder)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("card", "data", "initial", "weights", "metrics", "history"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("checkpoints", "records"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -161,12 +161,7 @@ def fetch_files(
     from. Raises `UserError`, naming each source with its reason, if a file is in none of them; such
     a file is not in `folder` then.
     """
-    for name, digest in files.items():
-        if not re.fullmatch("[0-9a-f]{8,64}", digest):
-            raise UserError(
-                f"{name}: SHA-256 {digest!r} is not allowed: should be its 64 hexadecimal digits, "
-                f"or the first 8 or more, in lower case"
-            )
+    _check_digests(files)
     origins = _from_store(files, folder, store) if store else {}
     if origins.keys() == files.keys():
         return origins
@@ -188,6 +183,15 @@ def fetch_files(
             return origins
     missing = ", ".join(name for name in files if name not in origins)
     raise UserError(f"no source has {missing}. Tried: " + "; ".join(reasons))
+
+
+def _check_digests(files: Mapping[str, str]) -> None:
+    for name, digest in files.items():
+        if not re.fullmatch("[0-9a-f]{8,64}", digest):
+            raise UserError(
+                f"{name}: SHA-256 {digest!r} is not allowed: should be its 64 hexadecimal digits, "
+                f"or the first 8 or more, in lower case"
+            )
 
 
 def _from_store(files: Mapping[str, str], folder: Path, store: Path) -> dict[str, str]:

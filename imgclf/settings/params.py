@@ -7,6 +7,7 @@ that a mistake is found before anything starts.
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from pydantic.dataclasses import dataclass
@@ -34,6 +35,11 @@ _STRUCTURE = ("datasets", "models", "data", "zoo")
 _LAUNCHER = "launcher"
 
 
+def read_params(path: Path) -> Params:
+    """Return the parameters in a file; raise `UserError` for the first that is not allowed."""
+    return parse_params(path.read_text(encoding="utf-8"))
+
+
 def parse_params(text: str) -> Params:
     """Return the parameters in the YAML `text`; raise `UserError` for the first thing amiss."""
     return check_params(strict.parse_yaml(text))
@@ -55,14 +61,7 @@ def check_params(values: Mapping[str, Any]) -> Params:
     for key in shared:
         if key not in known:
             raise strict.unknown_name("parameters", key, known)
-    for name, kind in (("data", "data set"), ("zoo", "model")):
-        if not isinstance(values[name], dict):
-            raise UserError(f"{name}: {values[name]!r} is not a mapping of each {kind} to its keys")
-        for key in values[name]:
-            if not isinstance(key, str) or not key.isidentifier():
-                raise UserError(
-                    f"{name}: {key!r}: a {kind}'s name is letters, digits and underscores"
-                )
+    _check_mappings(values)
     defaults = strict.read_settings(TrainingSettings, shared, "")
     data = {
         name: data_settings.read_data_settings(name, entry)
@@ -81,6 +80,17 @@ def check_params(values: Mapping[str, Any]) -> Params:
     )
     _check_together(params)
     return params
+
+
+def _check_mappings(values: Mapping[str, Any]) -> None:
+    for name, kind in (("data", "data set"), ("zoo", "model")):
+        if not isinstance(values[name], dict):
+            raise UserError(f"{name}: {values[name]!r} is not a mapping of each {kind} to its keys")
+        for key in values[name]:
+            if not isinstance(key, str) or not key.isidentifier():
+                raise UserError(
+                    f"{name}: {key!r}: a {kind}'s name is letters, digits and underscores"
+                )
 
 
 def _names(key: str, values: object, known: Mapping[str, object]) -> list[str]:

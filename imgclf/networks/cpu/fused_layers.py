@@ -141,7 +141,7 @@ class ConvTanhAvgPool2d(nn.Module):
         self.free.setdefault(workspace.key, []).append(workspace)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles have no workspaces."""
+        """Return the state for copies and pickles, without workspaces."""
         return self.__dict__ | {"free": {}}
 
 

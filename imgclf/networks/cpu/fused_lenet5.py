@@ -40,11 +40,11 @@ class FusedLeNet5(nn.Sequential):
         return None
 
     def can_go_back(self, images: Tensor) -> bool:
-        """Return whether `with_backward` takes `images`: all weights learn, and the size is right."""
+        """Return whether `with_backward` takes `images`: their size fits and all weights learn."""
         return images.shape[2:] == (SIDE, SIDE) and all(w.requires_grad for w in self.weights)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles have no list of the weights, which is made when it is first used."""
+        """Return the state for copies and pickles, without the cached list of weights."""
         return {name: value for name, value in self.__dict__.items() if name != "weights"}
 
     @functools.cached_property  # to walk through the layers takes as long as one of them

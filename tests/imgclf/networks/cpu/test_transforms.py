@@ -129,9 +129,12 @@ def test_a_copy_computes_the_same(options: dict[str, Any], again: Any) -> None:
     "context", [lambda: torch.autocast("cpu", torch.bfloat16), torch.no_grad], ids=["bf16", "none"]
 )
 def test_lower_precision_is_that_of_the_plain_network(context: Any) -> None:
-    plain, fused, images = (each.float() for each in lenet5({}))
+    plain, fused, images = lenet5({})
+    values = images.float()
     with context():
-        torch.testing.assert_close(fused(images), plain(images), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            fused.float()(values), plain.float()(values), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_vmap_over_images_equals_a_batch() -> None:
