@@ -27,7 +27,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
 
-    chosen = params.parse_params(args.params.read_text(encoding="utf-8"))
+    chosen = params.read_params(args.params)
     graph = code.read_graph(args.wanted / "code.json")
     packages = read_json(args.wanted / "packages.json")
     with new_folder(args.output) as folder:

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    chosen = params.parse_params(args.params.read_text(encoding="utf-8"))
+    chosen = params.read_params(args.params)
     sources.check_sources(chosen.data, chosen.datasets)
     graph, packages = code.scan_code(ROOT), environment.package_versions()
     models = [chosen.zoo[name] for name in chosen.models]

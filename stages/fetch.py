@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    wanted = params.parse_params(args.params.read_text(encoding="utf-8")).data[args.dataset]
+    wanted = params.read_params(args.params).data[args.dataset]
     place = ("mirror", "path", "sha256")
     where = {key: value for key, value in vars(wanted).items() if key in place}
     with new_folder(args.output) as folder:

@@ -28,7 +28,7 @@ from imgclf.settings.params import Params
 def main() -> None:
     """Run the stage."""
     args = _arguments()
-    chosen = params.parse_params(args.params.read_text(encoding="utf-8"))
+    chosen = params.read_params(args.params)
     # The folder is written as a whole by the stage before: nothing in it is old.
     pictures = {path.stem: f"{TO_ROOT}{args.figures}/{path.name}" for path in _pngs(args.figures)}
     reports = [_model(name, chosen, pictures, args) for name in chosen.models]

@@ -188,7 +188,7 @@ def draw_study(
     varied: str,
     published: str = "published",
 ) -> Figure:
-    """Draw the accuracy of each value with its prediction interval, its seeds and the published one.
+    """Draw the accuracy of each value, its prediction interval, its seeds and what was published.
 
     `summary` has the columns value, accuracy, low, high and published, `runs` value and accuracy.
     Numbers that span more than a factor of ten are on a logarithmic axis; everything else is a list
