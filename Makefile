@@ -1,28 +1,28 @@
-# `make reproduce` and `make test` are all a fresh clone needs; both set up .venv first, once.
+# `make reproduce` and `make test` are all a fresh clone needs; each sets up .venv first, once.
 PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test types pytest two-commands setup study studies carry verify new bench audit lock clean
+.PHONY: reproduce test types pytest two-commands setup setup-dev study studies carry verify new bench audit lock clean
 
 reproduce: setup
 	dvc repro
 
-test: setup
+test: setup-dev
 	ruff check .
 	ruff format --check .
 	$(MAKE) --no-print-directory --jobs 2 types pytest
 
-types: setup
+types: setup-dev
 	mypy
 
 # All tests, or TESTS="tests/test_readme.py ...".
 TESTS ?=
-pytest: setup
+pytest: setup-dev
 	pytest -n auto $(TESTS)
 
 # Both commands above in fresh clones of a small project, in either order.
-two-commands: setup
+two-commands: setup-dev
 	tests/two_commands.sh
 
 # Train MODEL again in a clone and compare hashes with the landed results.
@@ -56,24 +56,36 @@ bench: setup
 	dvc repro
 	python -m bench
 
+# What `make reproduce`, studies and the rest need; with the test tools, Ray and Dask for setup-dev.
 setup: .venv/installed
+setup-dev: .venv/installed-dev
 
-# The stamp is written last: an interrupted set-up starts again.
+# A stamp is written last: an interrupted set-up starts again.
 .venv/installed: requirements.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(call install,requirements.txt)
 	touch $@
 
+.venv/installed-dev: requirements-dev.txt
+	$(call install,requirements-dev.txt)
+	touch .venv/installed $@
+
+define install
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $(1)
+endef
+
 # Known vulnerabilities of the dependencies, and secrets in tracked files.
-audit: setup
-	pip-audit --requirement requirements.txt --no-deps --disable-pip
+audit: setup-dev
+	pip-audit --requirement requirements-dev.txt --no-deps --disable-pip
 	git ls-files -z | xargs -0 detect-secrets-hook --baseline .secrets.baseline
 
 # Exact pins for every platform, from the direct dependencies in pyproject.toml; the same for every
 # version of Python, as versions decide results.
-lock: setup
-	uv pip compile --universal --fork-strategy fewest --quiet --extra dev --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
+COMPILE = uv pip compile --universal --fork-strategy fewest --quiet --custom-compile-command 'make lock'
+lock: setup-dev
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) --extra dev --constraint requirements.txt pyproject.toml -o requirements-dev.txt
 
 clean:
 	rm -rf .venv

@@ -80,7 +80,9 @@ def ray_engine(resources: Resources) -> Iterator[Call]:
     try:
         import ray
     except ImportError:
-        raise UserError("backend: ray is not installed; pip install ray") from None
+        raise UserError(
+            "backend: ray is not installed: pip install -c requirements-dev.txt ray"
+        ) from None
     _check_reachable(resources.address)  # Ray itself tries for minutes
     try:
         ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR)
@@ -108,7 +110,9 @@ def dask_engine(resources: Resources) -> Iterator[Call]:
         import cloudpickle
         import distributed
     except ImportError:
-        raise UserError("backend: dask is not installed; pip install distributed") from None
+        raise UserError(
+            "backend: dask is not installed: pip install -c requirements-dev.txt distributed"
+        ) from None
     _check_reachable(resources.address)
     try:
         client = distributed.Client(resources.address)

@@ -25,7 +25,7 @@ from imgclf.common.files import write_file
 FOLDERS = (".ci", ".dvc", "docs", "imgclf", "stages", "experiments", "bench", "tests")
 FILES = (
     *(".dvcignore", ".gitignore", ".secrets.baseline", "LICENSE", "Makefile", "SECURITY.md"),
-    *("dvc.yaml", "pyproject.toml", "requirements.txt"),
+    *("dvc.yaml", "pyproject.toml", "requirements.txt", "requirements-dev.txt"),
     *("published/README.md", "studies/README.md", "metrics/studies/README.md"),
 )
 LEFT_OUT = (

@@ -12,7 +12,15 @@ ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "tests/params.yaml"
 """In place of the user's, which may have anything in it."""
 CODE = (".dvc", "imgclf", "stages", "experiments", "bench")
-FILES = (".dvcignore", ".gitignore", "Makefile", "dvc.yaml", "pyproject.toml", "requirements.txt")
+FILES = (
+    ".dvcignore",
+    ".gitignore",
+    "Makefile",
+    "dvc.yaml",
+    "pyproject.toml",
+    "requirements.txt",
+    "requirements-dev.txt",
+)
 LANDED = ("studies", "published")
 
 

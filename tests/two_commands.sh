@@ -23,8 +23,8 @@ say() { printf '\n== %s\n' "$*"; }
 reuse_environment() {
   mkdir .venv
   ln -s "$environment"/* .venv/
-  rm -f .venv/installed
-  touch .venv/installed
+  rm -f .venv/installed .venv/installed-dev
+  touch .venv/installed .venv/installed-dev
 }
 
 quick_tests() {
