@@ -37,13 +37,7 @@ def main() -> None:
         path.stem: published_results.load_published(args.published, path.stem)
         for path in _datasets(args)
     }
-    today = Today(
-        graph=read_graph(args.wanted / "code.json"),
-        packages=read_json(args.wanted / "packages.json"),
-        sources={name: data.source for name, data in chosen.data.items()},
-        ledger=read_ledger(args.metrics / "carried.csv"),
-        made_by=args.metrics / "provenance",
-    )
+    today = _today(chosen, args)
     claims = published_results.load_published_entries(args.published, "claims", Claim)
     reasons = published_results.load_published_entries(args.published, "reasons", Reason)
     sources = published_results.load_published_entries(args.published, "sources", Source)
@@ -67,6 +61,16 @@ def main() -> None:
         reports, studies, claims, known, sources, reasons, titles, today
     )
     write_file(args.output, page)
+
+
+def _today(chosen: Params, args: argparse.Namespace) -> Today:
+    return Today(
+        graph=read_graph(args.wanted / "code.json"),
+        packages=read_json(args.wanted / "packages.json"),
+        sources={name: data.source for name, data in chosen.data.items()},
+        ledger=read_ledger(args.metrics / "carried.csv"),
+        made_by=args.metrics / "provenance",
+    )
 
 
 def _model(

@@ -35,6 +35,11 @@ STYLE: dict[Any, Any] = {
 }
 POINTS: dict[str, Any] = {"marker": "D", "ls": "", "color": PUBLISHED, "ms": 5, "mfc": "none"}
 """Published figures that stand alone."""
+INTERVALS: dict[str, Any] = {
+    **{"lw": 0.8, "marker": "o", "ms": 4, "capsize": 3, "color": VALIDATION},
+    "label": "ours, 95 % of new runs",
+}
+"""Of our runs of each value."""
 LETTERS = 70
 """Of all values together, if they are to stand side by side."""
 LINE = 64
@@ -205,9 +210,7 @@ def draw_study(
         axes = figure.subplots()
         mean = summary["accuracy"].to_numpy()
         ends = [mean - summary["low"].to_numpy(), summary["high"].to_numpy() - mean]
-        line: dict[str, Any] = {"ls": "-" if scaled else "", "lw": 0.8, "marker": "o", "ms": 4}
-        line |= {"capsize": 3, "color": VALIDATION, "label": "ours, 95 % of new runs"}
-        line["yerr" if upright else "xerr"] = ends
+        line = INTERVALS | {"ls": "-" if scaled else "", "yerr" if upright else "xerr": ends}
         handles: list[Any] = [axes.errorbar(*_turned(places, mean, upright), **line)]
         if runs["value"].duplicated().any():
             at = runs["value"].map(dict(zip(summary["value"], places, strict=True))).to_numpy()
