@@ -36,7 +36,11 @@ STYLE: dict[Any, Any] = {
 POINTS: dict[str, Any] = {"marker": "D", "ls": "", "color": PUBLISHED, "ms": 5, "mfc": "none"}
 """Published figures that stand alone."""
 INTERVALS: dict[str, Any] = {
-    **{"lw": 0.8, "marker": "o", "ms": 4, "capsize": 3, "color": VALIDATION},
+    "lw": 0.8,
+    "marker": "o",
+    "ms": 4,
+    "capsize": 3,
+    "color": VALIDATION,
     "label": "ours, 95 % of new runs",
 }
 """Of our runs of each value."""
