@@ -50,7 +50,7 @@ def top2_error(probabilities: Floats, labels: Ints) -> float:
     return float(1 - np.mean((top2 == labels[:, np.newaxis]).any(axis=1)))
 
 
-def expected_calibration_error(probabilities: Floats, labels: Ints, num_bins: int = 15) -> float:
+def calibration_error(probabilities: Floats, labels: Ints, num_bins: int = 15) -> float:
     """Return the expected calibration error: mean distance of confidence from accuracy, in [0, 1].
 
     With 15 bins of equal width, as in Guo et al., "On calibration of modern neural networks",
@@ -97,9 +97,7 @@ METRICS = (
     Metric(name="accuracy_high", compute=lambda p, y: _accuracy_interval(p, y)[1]),
     Metric(name="f1_macro", compute=f1_macro, label="macro F1"),
     Metric(name="top2_error", compute=top2_error, label="top-2 error", format="{:.2%}"),
-    Metric(
-        name="ece", compute=expected_calibration_error, label="calibration error", format="{:.2%}"
-    ),
+    Metric(name="ece", compute=calibration_error, label="calibration error", format="{:.2%}"),
 )
 """Every metric that follows from the predictions alone, in the order of the columns."""
 
