@@ -15,10 +15,10 @@ from imgclf.provenance.ledger import read_ledger
 from imgclf.provenance.today import Today
 from imgclf.report import audit_page, model_pages, results_page, study_pages
 from imgclf.report.figures import FIGURES
-from imgclf.report.method_page import METHOD
 from imgclf.report.model_pages import ModelReport
 from imgclf.report.results_page import Source
 from imgclf.report.study_pages import TO_ROOT, Reason
+from imgclf.report.templates import render
 from imgclf.results import published_results, study_results, tables
 from imgclf.results.study_results import StudyResults
 from imgclf.settings import model_settings, params
@@ -47,7 +47,7 @@ def main() -> None:
     pages |= study_pages.study_pages(studies, reasons, pictures, today)
     pages |= _networks(studies, pictures)
     more = {"results/environment.md": results_page.environment_page(reports, sources)}
-    more["results/method.md"] = METHOD
+    more["results/method.md"] = render("method")
     if claims:
         more["results/statements.md"] = results_page.statements_page(claims, known)
     for dataset in _shown(reports, studies):

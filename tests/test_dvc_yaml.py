@@ -27,7 +27,12 @@ def test_every_script_is_a_stage() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_its_code_in_one_way(stage: str) -> None:
     ways = ("data/wanted/code", "data/wanted/normalise", *code.PACKAGES)
-    found = [path for path in STAGES[stage].get("deps", []) if path.startswith(ways)]
+    templates = "imgclf/report/templates"  # no Python
+    found = [
+        path
+        for path in STAGES[stage].get("deps", [])
+        if path.startswith(ways) and path != templates
+    ]
     assert found == ON_CODE.get(stage, [])
     words = STAGES[stage]["cmd"].split()
     assert words[words.index("-m") + 1] == f"stages.{stage}"
@@ -74,6 +79,11 @@ def test_every_path_of_a_command_is_declared(stage: str) -> None:
                 f"{path}/".startswith(f"{word}/") or word.startswith(f"{path}/")
                 for path in declared
             ), word
+
+
+def test_the_report_depends_on_its_templates() -> None:
+    (folder,) = {path.parent for path in (ROOT / "imgclf/report").rglob("*.j2")}
+    assert str(folder.relative_to(ROOT)) in STAGES["report"]["deps"]
 
 
 @pytest.mark.parametrize("stage", ["check", "fetch", "weights", "assign", "plot", "report"])

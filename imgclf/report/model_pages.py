@@ -20,6 +20,7 @@ from imgclf.report.markdown import (
     points,
     show_value,
 )
+from imgclf.report.templates import render
 from imgclf.results.published_results import Published, PublishedMetrics, setting_differences
 
 TURNED = 1.02
@@ -165,7 +166,7 @@ def data_remark(remark: str) -> str:
 
 
 def departures(reports: Sequence[ModelReport]) -> list[str]:
-    """Return a sentence on the models that were not trained as published, if there are any."""
+    """Return each model that was not trained as published, and in what."""
     parts = []
     for report in reports:
         if report.published:
@@ -175,27 +176,23 @@ def departures(reports: Sequence[ModelReport]) -> list[str]:
             ]
             keys += ["the data"] if report.published.remark else []
             parts += [f"`{report.name}` in {join_words(keys)}"] if keys else []
-    if not parts:
-        return []
-    return [f"\\* of another training than ours: {'; '.join(parts)}."]
+    return parts
 
 
 def model_page(report: ModelReport, where: str) -> str:
     """Return the page of one model; `where` is the way from it to results.md."""
-    beside = report.published.figures if report.published else None
-    parts = [
-        f"# {report.heading}",
-        f"[All results]({where}results.md)",
-        *([f"> **Note.** {report.remark}"] if report.remark else []),
-        model_conclusion(report),
-        comparison_table(report, report.published),
-        *([f"Of the published figures: {beside.note}."] if beside and beside.note else []),
-        *(f"![{report.name}: {kind}]({path})" for kind, path in report.pictures.items()),
-        classes_table(report.classes, beside.class_accuracy if beside else {}),
-        *epochs_table(report.history, report.published),
-        *([f"All settings: {settings_line(report.settings)}."] if report.settings else []),
-    ]
-    return "\n\n".join(parts) + "\n"
+    theirs = report.published.figures if report.published else None
+    return render(
+        "model",
+        report=report,
+        where=where,
+        conclusion=model_conclusion(report),
+        comparison=comparison_table(report, report.published),
+        note=theirs.note if theirs else "",
+        classes=classes_table(report.classes, theirs.class_accuracy if theirs else {}),
+        epochs=epochs_table(report.history, report.published),
+        settings=settings_line(report.settings),
+    )
 
 
 def comparison_table(report: ModelReport, published: Published | None) -> str:

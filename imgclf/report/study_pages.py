@@ -26,6 +26,7 @@ from imgclf.report.markdown import (
 )
 from imgclf.report.model_pages import ModelReport, data_remark
 from imgclf.report.model_pages import summary_table as model_summary
+from imgclf.report.templates import capitalised, render
 from imgclf.results.study_results import NetworkResults, StudyResults, value_label
 from imgclf.settings.strict import STRICT
 
@@ -84,17 +85,19 @@ def _page(
 ) -> str:
     ordered = sorted(of_topic, key=lambda results: not results.replicates)
     title = ordered[-1].study.title if len(ordered) > 1 else ordered[0].study.title
-    parts = [f"# {title}", f"[All results]({TO_ROOT}results.md)"]
+    sections = []
     for results in ordered:
-        if results.replicates or len(ordered) > 1:
-            parts.append(f"## {_protocol(results)}")
-        if len(results.runs):
-            parts += _notes(*_outdated(results, origins(results, today)))
+        notes = _outdated(results, origins(results, today)) if len(results.runs) else []
         if results.networks:
-            parts += networks_section(results, pictures)
+            notes += [results.study.note, *map(data_remark, results.remarks)]
+            paragraphs = networks_section(results, pictures)
         else:
-            parts += study_section(results, studies, reasons, pictures)
-    return "\n\n".join(parts) + "\n"
+            notes += map(data_remark, results.remarks)
+            paragraphs = study_section(results, studies, reasons, pictures)
+        heading = _protocol(results) if results.replicates or len(ordered) > 1 else ""
+        kept = [note for note in notes if note]
+        sections.append({"heading": heading, "notes": kept, "paragraphs": paragraphs})
+    return render("study", title=title, to_root=TO_ROOT, sections=sections)
 
 
 def _protocol(results: StudyResults) -> str:
@@ -173,8 +176,8 @@ def study_section(
     """Return the section of one study, a paragraph, table or picture an item."""
     about = [f"`studies/{results.name}.yaml`, model `{results.study.model}`.", *_about(results)]
     if results.study.note:
-        about.append(_sentence(results.study.note))
-    parts = [*_notes(*map(data_remark, results.remarks)), " ".join(about)]
+        about.append(capitalised(results.study.note))
+    parts = [" ".join(about)]
     if results.runs.empty:
         return [*parts, "Not run yet.", *replication_table(results, studies, reasons)]
     replicated = replication_table(results, studies, reasons)
@@ -197,10 +200,6 @@ def _about(results: StudyResults) -> list[str]:
         else "In every run"
     )
     return [f"{where}, {join_words(fixed)}."] if fixed else []
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
 
 
 def _pictures(results: StudyResults, pictures: Mapping[str, str]) -> list[str]:
@@ -398,17 +397,11 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
         summary = summary.rename(columns={"published": "published, by another protocol"})
     about = [f"`studies/{results.name}.yaml`.", *_about(results)]
     return [
-        *_notes(results.study.note, *map(data_remark, results.remarks)),
         " ".join(about),
         *_pictures(results, pictures),
         markdown_table(summary.loc[:, (summary != "").any()]),
         study_conclusion(results),
     ]
-
-
-def _notes(*notes: str) -> list[str]:
-    """Return what must be known before any figure is looked at."""
-    return [f"> **Note.** {_sentence(note)}" for note in notes if note]
 
 
 def network_report(
@@ -430,7 +423,7 @@ def network_report(
         name=value,
         heading=f"{value} ({results.study.title})",
         page=f"results/studies/{network.name}.md",
-        remark=" ".join(_sentence(note) for note in notes if note),
+        remark=" ".join(capitalised(note) for note in notes if note),
         settings=network.settings,
         training=first,
         metrics=first | means | {"accuracy_low": low, "accuracy_high": high},

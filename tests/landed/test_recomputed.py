@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 from scipy import stats
@@ -20,6 +21,7 @@ from scipy import stats
 from imgclf.evaluation import replication
 from imgclf.evaluation.claims import Claim, evidence, judge
 from imgclf.report import results_page
+from imgclf.report.markdown import markdown_table
 from imgclf.results import published_results, study_results
 from tests.landed import second_opinion
 from tests.landed.second_opinion import Tables
@@ -151,7 +153,7 @@ def test_the_first_screen_has_these_counts(both: Both) -> None:
     count = Counter(row.state for row in both.rows)
     screen = "\n".join(
         results_page._short(
-            both.rows, both.studies, both.claims, [judge(c, both.known) for c in both.claims], []
+            both.rows, both.studies, both.claims, [judge(c, both.known) for c in both.claims]
         )
     )
     assert f"Of {len(mine)} published rows, {len(ran)} have been run again" in screen
@@ -392,7 +394,7 @@ def shown_as(about: str, difference: float) -> float:
 
 
 def test_the_table_of_studies_has_what_validation_chose(both: Both) -> None:
-    text = "\n".join(results_page.studies_section(both.studies))
+    text = markdown_table(pd.DataFrame(results_page.studies_table(both.studies)))
     for study, topic in both.mine.theirs.items():
         runs = both.mine.runs[study]
         if topic or len(runs) < 2 or "model" in study:

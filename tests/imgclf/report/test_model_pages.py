@@ -173,9 +173,7 @@ def test_the_summary_names_the_models_that_were_not_trained_as_published() -> No
         dataset="d", figures=PublishedMetrics(settings={"lr": 1, "network": "a"}), remark="r"
     )
     reports = [model("a"), model("b", published=copy), model("c", published=None)]
-    assert model_pages.departures(reports) == [
-        "\\* of another training than ours: `b` in `lr`, `network` and the data."
-    ]
+    assert model_pages.departures(reports) == ["`b` in `lr`, `network` and the data"]
     assert model_pages.departures(reports[:1]) == []
 
 

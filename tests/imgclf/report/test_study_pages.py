@@ -387,7 +387,7 @@ def test_each_network_has_a_section_as_a_model_has(tmp_path: Path) -> None:
     assert "**Not the published protocol:** `epochs` 2 (published: 30)." in first
     assert "7 (50.00 %, most often taken for NA)" in first
     assert "![a: loss](nets-a-s0_loss.png)" in first
-    assert "Of the published figures: it was so." in first
+    assert "Of the published metrics: it was so." in first
     assert "All settings: lr 0.1, epochs 2, dataset copy." in first
     assert "ublished" not in second
     assert "[b](../../results/studies/nets-b-s0.md)" in section
