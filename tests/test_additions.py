@@ -10,7 +10,7 @@ from tests.project import commit, copy, copy_project, edit_params, run, use_digi
 NETWORK = '''
 from pydantic.dataclasses import dataclass
 
-from imgclf.common.settings import STRICT
+from imgclf.settings.strict import STRICT
 from imgclf.networks.network import Network
 
 
