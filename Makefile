@@ -3,7 +3,7 @@ PYTHON ?= python3
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: reproduce test types pytest two-commands setup setup-dev study studies carry verify new bench audit lock clean
+.PHONY: reproduce test types pytest two-commands setup setup-dev study studies carry verify readme new bench audit lock clean
 
 reproduce: setup
 	dvc repro
@@ -45,6 +45,10 @@ studies: setup
 # Show which runs of studies today's code still computes the same, bit for bit, and carry them over.
 carry: setup
 	python -m experiments.carry $(NAME) $(WHERE)
+
+# Copy the table of models from the last commit's results.md into README.md.
+readme: setup
+	python -m experiments.readme
 
 # Start a project of your own in DIR: this one's code and tests, digits and two models, no results.
 DIR ?=
