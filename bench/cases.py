@@ -229,7 +229,7 @@ def _tuned() -> nn.Module:
 
 
 def _at_224(network: Network) -> Training:
-    """Return four steps of a torchvision network, with a rate that leaves the loss as it is.
+    """Return four steps of a torchvision network, with a rate that hardly changes the loss.
 
     Dropout has other random numbers on either side, and 32 images are few.
     """

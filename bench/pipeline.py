@@ -1,4 +1,4 @@
-"""What the pipeline costs beside its trainings: start-up, nothing to do, growth, memory."""
+"""What the pipeline costs besides training: start-up, nothing to do, growth, memory."""
 
 import os
 import re
@@ -125,7 +125,7 @@ def _plain_stages(folder: Path, count: int, params: Path) -> None:
 
 
 def growth_in_rows(counts: tuple[int, ...]) -> list[Row]:
-    """Return what a row of a study takes with a training of a second, two at a time."""
+    """Return what a row of a study takes with a training run of a second, two at a time."""
     rows = []
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:

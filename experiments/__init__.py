@@ -1,1 +1,1 @@
-"""What drives the pipeline from outside: clones, experiments and comparisons."""
+"""Drivers of the pipeline: studies, carrying results over, verification."""

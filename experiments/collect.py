@@ -1,4 +1,4 @@
-"""What a study's experiments found, as five tracked tables.
+"""The results of a study's experiments, as five tracked tables.
 
 metrics/studies/NAME.csv has a row a run; NAME_history.csv a row an epoch, NAME_classes.csv a row a
 class and NAME_confusion.csv a row a pair of a true and a predicted class of each. All is text as

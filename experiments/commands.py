@@ -1,4 +1,4 @@
-"""Commands whose failure is one line."""
+"""Run a command; its failure is a UserError."""
 
 import subprocess
 from pathlib import Path

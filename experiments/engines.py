@@ -1,4 +1,4 @@
-"""Who runs the rows of a study: an engine gives a function that runs one row and waits for it.
+"""Engines run the rows of a study: locally, on Ray or on Dask.
 
 Rows go through joblib's threads whatever the engine is, so each result is there as soon as its row
 is done, and a worker that is lost costs the rows it had, which Ray and Dask start again elsewhere.

@@ -1,4 +1,4 @@
-"""What the command line says of where rows are run, checked."""
+"""Command-line options: where rows are run."""
 
 import argparse
 import configparser

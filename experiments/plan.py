@@ -1,4 +1,4 @@
-"""What a study consists of: studies/NAME.yaml becomes one row for each run, named and keyed."""
+"""The rows of a study: one for each run, with a name and a key."""
 
 import copy
 import dataclasses
@@ -68,7 +68,7 @@ def ordinary() -> list[str]:
 
 
 def load_study(name: str, changes: Mapping[str, object] | None = None) -> Study:
-    """Read studies/NAME.yaml, with `changes` in every run; raise `UserError` for what is amiss."""
+    """Read studies/NAME.yaml, with `changes` in every run; raise `UserError` if it is invalid."""
     if name not in all_study_names():
         raise strict.unknown_name("study", name, all_study_names())
     path = FOLDER / f"{name}.yaml"

@@ -1,4 +1,4 @@
-"""Why rows of a study are to be run."""
+"""Reasons why rows of a study have to be run."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -191,7 +191,7 @@ def clone_of(place: Place, name: str) -> Iterator[_Clone]:
             command_output("git", "clone", *options, place.git, str(clone), cwd=place.folder)
             command_output("git", "checkout", "--quiet", "--detach", place.commit, cwd=clone)
             _configure(place, clone)
-            # A row that was killed goes on from its last epoch: checkpoints are named after their
+            # A killed row continues after its last epoch: checkpoints are named after their
             # content, as records and downloads are.
             for link in SHARED:
                 (clone / link).symlink_to(place.folder / link.strip("."))

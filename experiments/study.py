@@ -112,7 +112,7 @@ def study_lock(folder: Path) -> Iterator[None]:
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     """End at once, as by kill -9: the guards stop what runs, and finished rows are kept."""
-    print("\nstopped; the same command goes on from here", file=sys.stderr, flush=True)
+    print("\nstopped; the same command continues from here", file=sys.stderr, flush=True)
     os._exit(130)
 
 

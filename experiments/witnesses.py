@@ -1,4 +1,4 @@
-"""Ask the code of a commit, in a clone of it, what trainings give (experiments/witness.py)."""
+"""Run the first epochs of training runs with the code of a commit, in a clone of it."""
 
 import dataclasses
 import json
@@ -49,14 +49,14 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Seen:
-    """What a training gave."""
+    """The result of a training run, or of its first epoch."""
 
     epochs: list[dict[str, str]]
     """Rows of its history, as text."""
     data: str
     """The digest of the arrays' SHA-256."""
     metrics: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Of whole trainings, as the next."""
+    """Of whole training runs, as the next."""
     predictions: str = ""
 
 
@@ -66,7 +66,7 @@ def ask_witnesses(
     """Return what the code of `commit` gives, by the key of each case.
 
     `code` says which digest the code of a case has: what has been seen of it on this processor is
-    kept, so that a killed call goes on. Raises `UserError` if the commit has no witness or fails.
+    kept, so that a killed call continues. Raises `UserError` if the commit has no witness or fails.
     """
     found, waiting = {}, defaultdict(list)
     for case in cases:

@@ -1,4 +1,4 @@
-"""Give each model its card: all that its result depends on, in one file.
+"""Write the card of each model: all that its result depends on.
 
 A card has the model's settings, all filled in, what starts its training, the card of its data set,
 the SHA-256 of its initial weights, the code that trains and evaluates it and the packages that

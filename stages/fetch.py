@@ -1,4 +1,4 @@
-"""Fetch the files of one data set: from the first source that has them, or from a given path.
+"""Fetch the files of one data set from the first source that has them, or from a given path.
 
 Depends on which files are wanted (from `check`) and on nothing else: not on code, as bytes are
 known by their hashes, nor on `mirror`, which says where the same bytes are. Writes the files into a

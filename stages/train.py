@@ -1,4 +1,4 @@
-"""Train one model; killed at any moment, go on from the last finished epoch when run again.
+"""Train one model; after a kill, the next run continues after the last finished epoch.
 
 Reads the model's card, and the arrays and the initial weights that it names. Writes the kept
 weights, a summary and the history (a row an epoch, as it goes). How long it took and where is kept

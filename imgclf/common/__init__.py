@@ -1,1 +1,1 @@
-"""What every stage uses: errors, files and settings. Standard library and pydantic only."""
+"""Errors, atomic files and registries. Standard library only."""

@@ -1,4 +1,4 @@
-"""What a device cannot do, in one line: too little memory, no such operation, none that repeats."""
+"""Errors of a device in one line: out of memory, or no (deterministic) implementation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

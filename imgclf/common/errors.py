@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""UserError: invalid input that the user can fix."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ class UserError(Exception):
 
 
 def exit_code(main: Callable[[], None]) -> int:
-    """Run a script's `main`; print what a user can mend as one line and return 1, else return 0.
+    """Run a script's `main`; print a `UserError` as one line and return 1, else return 0.
 
     Errors of the operating system (disk full, read-only folder, missing file) are the user's to
-    mend as well. Anything else is a mistake in the program and keeps its traceback.
+    fix as well. Anything else is a mistake in the program and keeps its traceback.
 
     Of several processes on a machine, as torchrun starts them, only the first to fail prints.
     """

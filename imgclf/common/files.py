@@ -30,7 +30,7 @@ def sha256(path: Path) -> str:
 
 
 def expand_path(path: str) -> Path:
-    """Return the path with `~` replaced; as it is if there is no such user."""
+    """Return the path with `~` replaced, if there is such a user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - the method would raise RuntimeError
 
 

@@ -1,4 +1,4 @@
-"""Published data sets: files that are known by their hashes, and how they become arrays."""
+"""Published data sets: files with their SHA-256, and how to read them as arrays."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Downloads: several sources in order, and nothing kept that does not have the right hash."""
+"""Downloads from several sources in order, verified by SHA-256."""
 
 import gzip
 import hashlib

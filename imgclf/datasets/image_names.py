@@ -1,4 +1,4 @@
-"""What the names of a folder's files and folders say of its images: parts, classes and labels."""
+"""Parts, classes and labels of images, from the names of files and folders."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

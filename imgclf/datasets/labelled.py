@@ -1,4 +1,4 @@
-"""Labelled images: what every data set becomes, and how it is checked, split, summed up, saved."""
+"""Labelled images: checks, validation split, pixel statistics, and saving as arrays."""
 
 from collections.abc import Iterator
 from pathlib import Path

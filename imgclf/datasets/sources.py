@@ -1,4 +1,4 @@
-"""Whether each data set of params.yaml is one that this project knows how to get."""
+"""Check that the source of each data set in params.yaml is known."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,7 +9,7 @@ from imgclf.settings.strict import unknown_name
 
 
 def check_sources(data: Mapping[str, DataSettings], used: Iterable[str]) -> None:
-    """Raise `UserError` for the first entry of `data` that is amiss.
+    """Raise `UserError` for the first invalid entry of `data`.
 
     Every source must be known, and of the data sets that are `used`, where their images are.
     """

@@ -1,1 +1,1 @@
-"""Statistics of runs: what one new run would give, and which differences are real."""
+"""Metrics, and statistics of runs: prediction intervals and significant differences."""

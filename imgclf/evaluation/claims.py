@@ -1,4 +1,4 @@
-"""Statements of published analyses, and whether the tables of runs bear them out.
+"""Published statements, and the verdict of the runs on each.
 
 published/claims.yaml is a list of statements. Each has one or more parts, and a part is one
 relation between values of a study, which are named as in published/studies/STUDY.csv:

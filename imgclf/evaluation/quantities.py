@@ -1,4 +1,4 @@
-"""What is compared of runs: accuracies as they are, losses and times by their logarithms."""
+"""Quantities that are compared: accuracies directly, losses and times by their logarithms."""
 
 import math
 from collections.abc import Callable

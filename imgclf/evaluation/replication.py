@@ -1,4 +1,4 @@
-"""Which published rows are reproduced, and whether ours are off on the whole.
+"""Which published rows are reproduced, and the overall bias of ours.
 
 A published figure is reproduced if it is inside the 95 % interval of one new run of ours, widened
 by the rounding of the published loss. A row is reproduced if all that was published of it is.

@@ -1,1 +1,1 @@
-"""What training and evaluation share: a network, its weights, and images on a device."""
+"""What training and evaluation share: images on a device, batched inference, weights, losses."""

@@ -1,4 +1,7 @@
-"""Random changes of training images, for each image of a batch its own, on the device."""
+"""Augmentation on the device: flip, crop and erase, drawn for each image of a batch.
+
+torchvision's transforms draw once for a whole batch, so they would need a call per image.
+"""
 
 from dataclasses import dataclass
 

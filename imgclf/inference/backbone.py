@@ -1,4 +1,4 @@
-"""Backbones: what a network makes of images before its classifier, for those that stay frozen."""
+"""Features of a frozen backbone: the outputs of all layers before the classifier."""
 
 from torch import Tensor, nn
 

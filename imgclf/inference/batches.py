@@ -1,4 +1,4 @@
-"""Images on their way into a network: bytes on the device, made ready a batch at a time."""
+"""Device-resident uint8 images, scaled and resized per batch."""
 
 import math
 from contextlib import AbstractContextManager
@@ -73,7 +73,7 @@ class Batches:
 
 
 class Features(Batches):
-    """What a frozen backbone makes of images: float32 (N, D) in place of `images`, and ready."""
+    """Features of a frozen backbone: float32 (N, D) in place of `images`, ready to use."""
 
     def prepared(self, images: Tensor) -> Tensor:
         """Return them as they are."""

@@ -15,7 +15,7 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def read_initial_weights(card: ModelCard, folder: Path) -> bytes:
-    """Return the content of the file of weights in `folder` that a training starts from.
+    """Return the content of the file of weights in `folder` that a training run starts from.
 
     Raises `UserError` if it is missing or is not the one that the card names.
     """

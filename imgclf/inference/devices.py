@@ -1,4 +1,4 @@
-"""The device to compute on, set up so that the same work gives the same bytes."""
+"""The device to compute on, set up to be deterministic."""
 
 import ctypes
 import os

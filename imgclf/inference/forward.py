@@ -1,4 +1,4 @@
-"""What a trained network makes of images."""
+"""Batched inference: logits, loss and accuracy of a network."""
 
 import math
 
@@ -32,7 +32,7 @@ def compute_logits(network: nn.Module, data: Batches) -> Tensor:
         with in_one_line(advice), torch.inference_mode():
             batch = network(data.prepared(images))
         if not start:
-            # Made outside of inference mode, so that a classifier can be trained on it as it is.
+            # Made outside of inference mode, so that a classifier can be trained on it.
             # Concatenating would hold all outputs twice: features can be gigabytes.
             outputs = batch.new_empty((len(data), *batch.shape[1:]))
         outputs[start : start + len(batch)] = batch

@@ -1,4 +1,4 @@
-"""Whether a model can be trained on a data set, as far as the two cards say: without torch."""
+"""Check that a model can be trained on a data set, from their cards, without torch."""
 
 from imgclf.common.errors import UserError
 from imgclf.settings import cards

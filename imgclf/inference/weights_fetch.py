@@ -1,4 +1,4 @@
-"""Initial weights from where they are to a safetensors file, checked on the way."""
+"""Fetch initial weights, check them, and convert them to safetensors."""
 
 import hashlib
 import tempfile

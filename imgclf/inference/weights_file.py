@@ -1,4 +1,4 @@
-"""Weights as safetensors: tensors by name, and nothing that could run code.
+"""Weights files: safetensors, and other formats read without unpickling code.
 
 The file also says how the network wants its images scaled.
 """

@@ -1,4 +1,4 @@
-"""Which bytes the initial weights are: known before anything is fetched, and without torch."""
+"""Address and SHA-256 of initial weights, known before anything is fetched, without torch."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""What every network has in common."""
+"""The base class of a network's options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Network:
     """Whether ImageNet weights of it are published: `weights: imagenet`."""
     backbone: ClassVar[bool] = False
     """Whether its last part is called `classifier` and sees (N, D) features of all before it, the
-    backbone, which `freeze: backbone` leaves as it is."""
+    backbone, which `freeze: backbone` does not train."""
 
     smallest: ClassVar[int] = 1
     """The least height and width of its images."""

@@ -86,7 +86,7 @@ class MNASNet05(Pretrained):
     builder: ClassVar[str] = "mnasnet0_5"
 
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 3e-4
-    """Of batch normalisation. torchvision's, made for long trainings: after ten epochs of 400 steps
+    """Of batch normalisation. torchvision's, made for long runs: after ten epochs of 400 steps
     a third of the initial statistics is left, so a short training from scratch needs more, as 0.1.
     """
 

@@ -1,1 +1,1 @@
-"""What made a result: the code and the environment, and proof that other code makes the same."""
+"""Code and environment of a result, and the ledger of results carried over to other code."""

@@ -1,4 +1,4 @@
-"""The code that a result depends on: the files that a script imports, with a hash of each.
+"""The code that a result depends on: the import closure of a script, with a hash per file.
 
 Files are read and never run. A hash is of what a file does: comments, docstrings and layout are not
 in it, and it is the same for every version of Python. Of the entries of a registry (NETWORKS,

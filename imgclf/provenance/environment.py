@@ -1,4 +1,4 @@
-"""Where a run took place, and which packages decide its numbers."""
+"""The machine of a run, and the versions of packages that affect its results."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""The ledger of carried results, and what is known of a result's code today.
+"""The ledger of results carried over to other code, and the provenance files it refers to.
 
 A result is current if today's code and packages made it. Else it is carried if the ledger has a
 line that says that the two were run and gave the same (experiments/carry.py), or several lines in a

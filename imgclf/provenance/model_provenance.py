@@ -1,4 +1,4 @@
-"""The provenance of one model's results: all code and all packages that made them."""
+"""The provenance of one model's results: code and package versions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is known of each run in the tables of studies today: made by today's code, or carried."""
+"""State of each run in the tables of studies: made by today's code, carried, or of other code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A page on what the published figures get wrong, computed from them alone."""
+"""A page on errors in the published metrics, computed from them alone."""
 
 import itertools
 from collections import Counter

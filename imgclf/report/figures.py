@@ -1,8 +1,8 @@
-"""Pictures of models and studies: data frames in, matplotlib figures out.
+"""Figures of models and studies: data frames in, matplotlib figures out.
 
-A new picture of a model is a function of `Results` and an entry of `FIGURES`, with what it needs of
-those results that are not always known. Pictures are drawn
-for a width of about 800 pixels in a browser. Ours is blue, what was published is red.
+A new figure of a model is a function of `ModelResults` and an entry of `FIGURES`, with what it
+needs of those results that are not always known. Figures are drawn for a width of about 800 pixels
+in a browser. Ours is blue, what was published is red.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Figures and tables as Markdown, and the anchors that GitHub gives to headings."""
+"""Numbers and tables as Markdown, and the anchors that GitHub gives to headings."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
-    """Return a data frame as a Markdown table, its text as it is."""
+    """Return a data frame as a Markdown table; its text is not changed."""
     return frame.to_markdown(index=False, disable_numparse=True)
 
 

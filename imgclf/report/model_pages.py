@@ -1,4 +1,4 @@
-"""Pages on models: every sentence follows from the figures."""
+"""Pages on models: every sentence is computed from the metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -148,7 +148,7 @@ def summary_sentence(reports: list[ModelReport]) -> str:
 
 
 def significance_sentence(close: list[str], others: int) -> str:
-    """Return from which of so many others something cannot be told apart, as a sentence."""
+    """Return from which of the others it does not differ significantly, as a sentence."""
     if not close:
         return "Its test accuracy differs from that of every other."
     if len(close) == others > 1:

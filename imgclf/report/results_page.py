@@ -1,4 +1,4 @@
-"""results.md: what was published, what of it holds, and where the details are."""
+"""results.md: published results, which of them are reproduced, and links to all pages."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Pages on studies: figures in, Markdown out."""
+"""Pages on studies, as Markdown."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What was published of networks, to compare with, and what follows from it.
+"""Published results, and what can be recovered from them.
 
 The published validation accuracies of CIFAR-10 come from counters that were not reset between the
 two phases of an epoch: with `t` training and `v` validation images they are (t x training accuracy
@@ -116,7 +116,7 @@ class Published:
 def load_published(folder: Path, dataset: str) -> dict[str, Published]:
     """Return what was published of each network on a data set; nothing if there is no file.
 
-    Raises `UserError` for the first thing amiss in the file.
+    Raises `UserError` for the first invalid value in the file.
     """
     path = folder / f"{dataset}.yaml"
     if not path.exists():
@@ -156,7 +156,7 @@ def published_remark(folder: Path, dataset: str) -> str:
 def load_published_entries(folder: Path, name: str, kind: type[Entry]) -> list[Entry]:
     """Return the list `name` in the file NAME.yaml; nothing if there is no file.
 
-    Raises `UserError` for the first thing amiss in the file.
+    Raises `UserError` for the first invalid value in the file.
     """
     path = folder / f"{name}.yaml"
     if not path.exists():

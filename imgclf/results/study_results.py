@@ -1,4 +1,4 @@
-"""What the runs of a study found, from its tracked tables."""
+"""Results of a study's runs, from its tracked tables."""
 
 import base64
 import json
@@ -247,8 +247,8 @@ _SUMMARY = (
 
 
 def value_label(value: str) -> str:
-    """Return the name of a value as it is shown; a study that varies nothing has an empty one."""
-    return value or "(as it is)"
+    """Return the name of a value for the report; that of a study that varies nothing is empty."""
+    return value or "base"
 
 
 def _of_run(key: str, run: Mapping[Hashable, Any]) -> str:

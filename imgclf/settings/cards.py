@@ -63,7 +63,7 @@ class DatasetCard:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Start:
-    """The weights that a training starts from."""
+    """The initial weights of a training run."""
 
     file: str
     """Its name in the folder of initial weights."""

@@ -1,4 +1,4 @@
-"""What params.yaml says of a data set."""
+"""Settings of a data set in params.yaml."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from imgclf.settings.strict import STRICT
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataSettings:
-    """An entry of `data`: what every data set has."""
+    """Settings of any data set: an entry of `data`."""
 
     source: str
     """A name in `DATASETS`; if it is not given, the entry's own."""
@@ -52,7 +52,7 @@ class FolderSettings(DataSettings):
 def read_data_settings(name: str, entry: object) -> DataSettings:
     """Return the settings in the entry `name` of `data`; its source decides which keys it has.
 
-    Raises `UserError` for the first thing amiss.
+    Raises `UserError` for the first invalid value.
     """
     where = f"data.{name}"
     if not isinstance(entry, dict):

@@ -43,7 +43,7 @@ class SchedulerSettings:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainingSettings:
-    """Everything about a training but its data and its network."""
+    """All settings of a training run but its data and its network."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides the initial weights, the order of the images and dropout."""
@@ -112,7 +112,7 @@ def read_model(
 ) -> Model:
     """Return the model `name` from its flat settings; `defaults` are those it does not mention.
 
-    `datasets` are those there are. Raises `UserError` for the first thing amiss.
+    `datasets` are those there are. Raises `UserError` for the first invalid value.
     """
     where = f"zoo.{name}"
     if not isinstance(entry, dict):

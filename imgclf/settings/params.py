@@ -28,7 +28,7 @@ class Params:
     data: dict[str, DataSettings]
     zoo: dict[str, Model]
     launcher: str
-    """What starts a training."""
+    """The command that starts a training run."""
 
 
 _STRUCTURE = ("datasets", "models", "data", "zoo")
@@ -41,7 +41,7 @@ def read_params(path: Path) -> Params:
 
 
 def parse_params(text: str) -> Params:
-    """Return the parameters in the YAML `text`; raise `UserError` for the first thing amiss."""
+    """Return the parameters in the YAML `text`; raise `UserError` for the first invalid value."""
     return check_params(strict.parse_yaml(text))
 
 

@@ -1,4 +1,4 @@
-"""How every settings dataclass is read: strictly, and with errors of one line."""
+"""Strict reading of settings dataclasses, with errors of one line."""
 
 import difflib
 import json

@@ -1,4 +1,4 @@
-"""What a study is: studies/NAME.yaml as a checked, frozen dataclass."""
+"""studies/NAME.yaml as a checked, frozen dataclass."""
 
 import itertools
 import math
@@ -55,7 +55,7 @@ class Study:
 
 
 def parse_study(text: str) -> Study:
-    """Return the study in the YAML `text`; raise `UserError` for the first thing amiss."""
+    """Return the study in the YAML `text`; raise `UserError` for the first invalid value."""
     return _checked(strict.read_settings(Study, strict.parse_yaml(text), ""))
 
 

@@ -1,4 +1,4 @@
-"""What params.yaml says of the weights that a model starts from."""
+"""Settings of initial weights in params.yaml."""
 
 import os
 import re

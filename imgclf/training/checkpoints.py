@@ -1,4 +1,4 @@
-"""Checkpoints of a training, so that a killed run goes on from its last finished epoch.
+"""Checkpoints of a training run, from which a killed run continues after its last epoch.
 
 A checkpoint file is the SHA-256 of its content, then the content: a torn or damaged one is
 recognised and the one before it is used. Tensors and plain values only; nothing is unpickled.
@@ -20,12 +20,12 @@ from imgclf.common import files
 KEPT = 2
 """The newest, and one before it in case the newest is damaged."""
 DAYS = 30
-"""After which a training that was killed is not expected to go on."""
+"""After which a killed training run is not expected to continue."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def checkpoint_key(where: dict[str, Any], card: Path) -> str:
-    """Return a name for a training of the model with this card, on the machine `where`.
+    """Return the key of a training run of the model with this card, on the machine `where`.
 
     The card has all that could change the result but the machine.
     """
@@ -34,7 +34,7 @@ def checkpoint_key(where: dict[str, Any], card: Path) -> str:
 
 
 def sweep_checkpoints(folder: Path) -> None:
-    """Remove what nobody has gone on with for `DAYS`: killed trainings, features of old code."""
+    """Remove what was not used for `DAYS` days: killed training runs, features of old code."""
     # Features before their folder, which goes with the last of them.
     for path in [*folder.glob("features/*"), *folder.glob("*")]:
         with contextlib.suppress(FileNotFoundError):  # another training has just removed it
@@ -67,5 +67,5 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove all checkpoints of a training that is finished."""
+    """Remove all checkpoints of a finished training run."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The history of a training: one row an epoch."""
+"""The history of a training run: one row per epoch."""
 
 import math
 from dataclasses import asdict, dataclass, fields

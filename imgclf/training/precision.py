@@ -1,4 +1,4 @@
-"""Mixed precision: 16 bits where they do no harm, 32 where they would."""
+"""Mixed precision: autocast and, for float16, a gradient scaler."""
 
 import functools
 from collections.abc import Callable

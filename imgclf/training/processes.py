@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """One process among its equals; by default it is alone, and nothing below costs anything."""
+    """Rank and world size; a no-op for a single process."""
 
     rank: int = 0
     count: int = 1
@@ -91,7 +91,7 @@ def join_processes(device: torch.device) -> Processes:
     """Return this process among those that torchrun started, connected to the others.
 
     Raises `UserError` for a `WORLD_SIZE` in the environment that is of no torchrun: to wait for the
-    other processes would be to wait for ever. And for several processes on MPS, which has a single
+    other processes would never end. And for several processes on MPS, which has a single
     device and no way to add up.
     """
     count = os.environ.get("WORLD_SIZE", "1")

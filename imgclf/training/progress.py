@@ -1,4 +1,4 @@
-"""What a person watching a training sees."""
+"""Progress bar of a training run."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""Records of runs: how long a training took and where, which no result depends on.
+"""Records of training runs: seconds and machine, on which no result depends.
 
 train leaves a record on this machine, named after the weights that came out. evaluate writes that
 of the model's weights where git tracks it, unless one for the same weights is there already: the

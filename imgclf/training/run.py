@@ -1,4 +1,4 @@
-"""A whole training: epoch after epoch, its history, and the weights that are kept."""
+"""A training run: its epochs, their history, and the weights that are kept."""
 
 import math
 import time
@@ -27,7 +27,7 @@ def _advice(settings: TrainingSettings) -> str:
 
 
 class Run:
-    """A training between two epochs. Made anew with another's `state_dict`, it goes on as that."""
+    """The state of a training run between two epochs: history, best weights, seconds."""
 
     def __init__(self, trainer: Trainer, validation: Batches) -> None:
         self.trainer = trainer
@@ -90,7 +90,7 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the `state_dict` of another run."""
+        """Continue from the `state_dict` of another run."""
         self.trainer.load_state_dict(state["trainer"])
         self.epochs = [Epoch(**values) for values in state["epochs"]]
         self.kept = state["kept"]

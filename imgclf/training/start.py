@@ -1,4 +1,4 @@
-"""From a model's card to a training that is ready for its first epoch."""
+"""Set up a training run from a model's card."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""torchrun that adds nothing to the error of a process it started.
+"""torchrun, with the errors of the processes it starts in one line.
 
 As `launcher: python -m imgclf.training.torchrun --standalone --nproc-per-node 2`, with the options
 of torchrun. When a process has failed, torchrun prints a report and a traceback of its own, some 40

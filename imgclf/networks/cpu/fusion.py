@@ -14,7 +14,7 @@ INCREASING = (nn.ReLU, nn.LeakyReLU, nn.Tanh)
 def fuse(network: nn.Module) -> nn.Module:
     """Return a network with the same parameters and buffers, and faster layers where there are any.
 
-    Parameters and buffers are shared with `network`, which stays as it is, and have the same names
+    Parameters and buffers are shared with `network`, which is not changed, and have the same names
     in the state dict. Layers are replaced in each `nn.Sequential`; where nothing can be, and on
     other devices than a CPU, the layers are torch's own.
 

@@ -66,7 +66,7 @@ class FusedAdam(torch.optim.Adam):
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the state of another."""
+        """Load the state of another optimiser."""
         Optimizer.load_state_dict.__wrapped__(self, state_dict)  # type: ignore[attr-defined]
         self._lists = ()
 

@@ -1,6 +1,6 @@
 """The schedules of the learning rate, by name; every schedule is stepped once per optimiser step.
 
-A schedule is made of an optimiser, the settings and the number of optimiser steps in a training. A
+A schedule is made of an optimiser, the settings and the number of optimiser steps in a run. A
 new one is a file in this folder and an entry in `SCHEDULERS`.
 """
 

@@ -1,4 +1,4 @@
-"""A learning rate that stays as it is."""
+"""A constant learning rate."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class Constant(LRScheduler):
         pass
 
     def step(self, epoch: int | None = None) -> None:
-        """Leave the learning rate as it is."""
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return an empty state."""

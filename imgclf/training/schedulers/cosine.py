@@ -1,4 +1,4 @@
-"""A learning rate that falls along a cosine."""
+"""Cosine annealing of the learning rate."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler

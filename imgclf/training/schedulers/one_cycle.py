@@ -1,4 +1,4 @@
-"""A learning rate that rises and falls once."""
+"""One-cycle schedule of the learning rate."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
@@ -7,5 +7,5 @@ from imgclf.settings.model_settings import TrainingSettings
 
 
 def one_cycle(optimizer: Optimizer, settings: TrainingSettings, steps: int) -> LRScheduler:
-    """Rise to `lr` in the first 30 % of the steps, then fall; the momentum stays as it is."""
+    """Rise to `lr` in the first 30 % of the steps, then fall; the momentum is constant."""
     return OneCycleLR(optimizer, settings.lr, steps, cycle_momentum=False)

@@ -1,4 +1,4 @@
-"""A learning rate that falls in steps."""
+"""Step decay of the learning rate."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR

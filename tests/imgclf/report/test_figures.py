@@ -232,7 +232,7 @@ def test_the_picture_of_a_study_has_a_place_for_each_value(values: tuple[str, ..
     (axes,) = figure.axes
     scale, upright = UPRIGHT[values]
     names = axes.get_xticklabels() if upright else axes.get_yticklabels()
-    assert [label.get_text() for label in names] == [value or "(as it is)" for value in values]
+    assert [label.get_text() for label in names] == [value or "base" for value in values]
     assert axes.get_xscale() == scale
     assert (axes.get_xlabel() if upright else axes.get_ylabel()) == "rate"
     (legend,) = figure.legends
