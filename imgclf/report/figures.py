@@ -41,7 +41,6 @@ INTERVALS: dict[str, Any] = {
     "ms": 4,
     "capsize": 3,
     "color": VALIDATION,
-    "label": "ours, 95 % of new runs",
 }
 """Of our runs of each value."""
 LETTERS = 70
@@ -215,6 +214,7 @@ def draw_study(
         mean = summary["accuracy"].to_numpy()
         ends = [mean - summary["low"].to_numpy(), summary["high"].to_numpy() - mean]
         line = INTERVALS | {"ls": "-" if scaled else "", "yerr" if upright else "xerr": ends}
+        line["label"] = "ours" if np.isnan(ends).all() else "ours, 95 % of new runs"
         handles: list[Any] = [axes.errorbar(*_turned(places, mean, upright), **line)]
         if runs["value"].duplicated().any():
             at = runs["value"].map(dict(zip(summary["value"], places, strict=True))).to_numpy()

@@ -117,7 +117,7 @@ def origins(results: StudyResults, today: Today) -> dict[str, Origin]:
 def origins_sentence(origins: Sequence[Origin]) -> str:
     """Return how many runs are of today's code, how many were carried to it, and how."""
     count = Counter(origin.state for origin in origins)
-    text = f"Of {len(origins)} runs, {count['current']} were made by today's code"
+    text = f"Of {len(origins)} runs, {_were(count['current'])} made by today's code"
     if count["carried"]:
         ways = Counter(
             (origin.proof.compared, origin.proof.machine, origin.proof.date)
@@ -129,10 +129,15 @@ def origins_sentence(origins: Sequence[Origin]) -> str:
             for (compared, machine, date), number in ways.items()
         ]
         text += (
-            f"; {count['carried']} were made by older code and carried over to today's, because "
+            f"; {_were(count['carried'])} made by older code and carried over to today's, because "
             f"both compute the same: {join_words(how)}"
         )
-    return f"{text}; {count['other']} are of other code."
+    are = "is" if count["other"] == 1 else "are"
+    return f"{text}; {count['other']} {are} of other code."
+
+
+def _were(count: int) -> str:
+    return f"{count} {'was' if count == 1 else 'were'}"
 
 
 def _outdated(results: StudyResults, origins: Mapping[str, Origin]) -> list[str]:

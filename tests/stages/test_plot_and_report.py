@@ -260,7 +260,7 @@ def test_models_and_networks_have_pages_of_their_own(
         f"(`short-lenet5-s0`): `make carry NAME=short`"
     ) in pages["results/studies/short.md"]
     assert (
-        "Of 3 runs, 1 were made by today's code; 1 were made by older code and carried over to "
+        "Of 3 runs, 1 was made by today's code; 1 was made by older code and carried over to "
         "today's, because both compute the same: 1 by the first epoch (bit for bit, on a "
         "processor, 2026-01-31)"
     ) in pages["results.md"]

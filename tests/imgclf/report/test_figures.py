@@ -225,6 +225,12 @@ UPRIGHT = {
 }
 
 
+def test_single_seeds_have_no_interval_in_the_legend() -> None:
+    given = summary(["a", "b"]).assign(low=np.nan, high=np.nan)
+    (legend,) = figures.draw_study(given, given, title="a title", varied="rate").legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ours"]
+
+
 @pytest.mark.parametrize("values", UPRIGHT)
 def test_the_picture_of_a_study_has_a_place_for_each_value(values: tuple[str, ...]) -> None:
     given = summary(list(values), published=0.85)

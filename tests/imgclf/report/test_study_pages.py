@@ -510,7 +510,7 @@ def test_how_many_runs_were_carried_and_how_is_said() -> None:
         "Of 8 runs, 4 were made by today's code; 3 were made by older code and carried over to "
         "today's, because both compute the same: 2 by the first epoch (bit for bit, on a "
         "processor, 2026-01-31) and 1 by the whole training (bit for bit, on a processor, "
-        "2026-01-31); 1 are of other code."
+        "2026-01-31); 1 is of other code."
     )
 
 
