@@ -12,6 +12,9 @@ class Registry(Mapping[str, T], Generic[T]):
 
     The code that a result depends on holds the module of its own entry and of no other, so a new
     entry makes no result old (imgclf/provenance/code.py).
+
+    >>> Registry({"square root": "math:sqrt"})["square root"](9)
+    3.0
     """
 
     def __init__(self, places: Mapping[str, str]) -> None:

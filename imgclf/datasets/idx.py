@@ -19,6 +19,9 @@ def parse_idx(content: bytes, name: str, dims: int) -> NDArray[np.uint8]:
     The file is a big-endian header (two zero bytes, the type 0x08 for uint8, the number of
     dimensions, each dimension as uint32), then the values. Raises `UserError` naming the file
     `name` unless magic number, dimensions and length fit.
+
+    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), "labels", dims=1)
+    array([7, 8, 9], dtype=uint8)
     """
     magic = bytes([0, 0, 8, dims])
     if content[:4] != magic:

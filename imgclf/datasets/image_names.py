@@ -33,6 +33,9 @@ def arrange_names(names: Iterable[str]) -> Listing:
     Hidden files and those that are no images by their names are ignored, and so is a folder around
     everything. Raises `UserError` if a name leads out of the folder, an image is in no class,
     classes are not 2 to 256, one is empty, or those of train and test differ.
+
+    >>> arrange_names(["pets/cat/1.png", "pets/dog/2.jpg", "pets/readme.txt"]).classes
+    ['cat', 'dog']
     """
     images: dict[tuple[str, ...], str] = {}
     folders: set[tuple[str, ...]] = set()

@@ -45,7 +45,11 @@ def f1_macro(probabilities: Floats, labels: Ints) -> float:
 
 
 def top2_error(probabilities: Floats, labels: Ints) -> float:
-    """Return the share of images whose true class is not among the two most probable."""
+    """Return the share of images whose true class is not among the two most probable.
+
+    >>> top2_error(np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 2]))
+    0.5
+    """
     top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     return float(1 - np.mean((top2 == labels[:, np.newaxis]).any(axis=1)))
 
@@ -66,6 +70,9 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
     """Return Wilson's 95 % confidence interval of a proportion.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+
+    >>> "{:.4f} to {:.4f}".format(*wilson_interval(8890, 10_000))
+    '0.8827 to 0.8950'
     """
     low, high = stats.binomtest(hits, trials).proportion_ci(0.95, method="wilson")
     return float(low), float(high)

@@ -80,6 +80,9 @@ def sign_test(differences: Sequence[float]) -> float:
     """Return the two-sided p of the sign test that the median is zero; zeros are left out.
 
     Dixon and Mood, "The statistical sign test", 1946.
+
+    >>> sign_test([0.1, 0.2, 0.3, 0.1, 0.2])  # as five heads in a row
+    0.0625
     """
     above, below = (sum(d > 0 for d in differences), sum(d < 0 for d in differences))
     return float(stats.binomtest(above, above + below).pvalue) if above + below else 1.0
@@ -101,6 +104,9 @@ def holm(ps: Sequence[float]) -> list[float]:
     """Return p values that hold for all tests of a family together, in the same order.
 
     Holm, "A simple sequentially rejective multiple test procedure", 1979.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
     """
     order = np.argsort(ps, kind="stable")
     adjusted = [0.0] * len(ps)

@@ -30,7 +30,11 @@ takes seconds to import; a test compares."""
 
 
 def published_weights(network: str) -> PublishedWeights:
-    """Return the weights of the network of that name, one of `FILES`."""
+    """Return the weights of the network of that name, one of `FILES`.
+
+    >>> published_weights("alexnet").sha256
+    '7be5be79'
+    """
     file = FILES[network]
     digits = file.rpartition("-")[2].removesuffix(".pth")
     return PublishedWeights(address=_ADDRESS + file, sha256=digits)

@@ -32,12 +32,20 @@ def details_block(summary: str, *parts: str) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """Return 0.8924 as "89.24 %"."""
+    """Return a share as per cent.
+
+    >>> percent(0.8924)
+    '89.24 %'
+    """
     return f"{100 * share:.2f} %"
 
 
 def points(difference: float) -> str:
-    """Return a difference of shares in percentage points, with its sign."""
+    """Return a difference of shares in percentage points, with its sign.
+
+    >>> points(0.8924 - 0.889)
+    '+0.34'
+    """
     return f"{round(100 * difference, 2) + 0.0:+.2f}"  # never -0.00
 
 
@@ -47,7 +55,11 @@ def interval(low: float, high: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as minutes and seconds, of more than an hour as hours and minutes."""
+    """Return seconds as minutes and seconds, of more than an hour as hours and minutes.
+
+    >>> duration(196), duration(4000)
+    ('3 min 16 s', '1 h 06 min')
+    """
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
@@ -55,7 +67,11 @@ def duration(seconds: float) -> str:
 
 
 def join_words(parts: list[str]) -> str:
-    """Return "a, b and c"."""
+    """Return a list in words.
+
+    >>> join_words(["a", "b", "c"])
+    'a, b and c'
+    """
     return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
 

@@ -80,6 +80,9 @@ def parse_yaml(text: str) -> dict[str, Any]:
     """Return the parameters in `text`, read as DVC reads them (YAML 1.2: 1e-3 is a number).
 
     Raises `UserError` if it is not YAML, or not a mapping.
+
+    >>> parse_yaml("lr: 1e-3")
+    {'lr': 0.001}
     """
     try:
         values = YAML(typ="safe", pure=True).load(text)
