@@ -35,11 +35,13 @@ def is_eager_on_cpu(images: Tensor) -> bool:
     """Return whether hand-written passes may compute: eagerly, on a CPU, for plain autograd.
 
     False under torch.export, torch.compile and fake tensors, in autocast, within the transforms of
-    torch.func, and on other devices.
+    torch.func, on other devices, and for a single image (C, H, W) or none.
     """
     return (
         type(images) is Tensor
         and images.is_cpu
+        and images.dim() == 4
+        and len(images) > 0
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         # What torch.autograd.Function itself asks; torch.func has no public name for it.
@@ -77,8 +79,7 @@ class TanhAvgPool2d(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return `values` (N, C, H, W) at half their height and width."""
-        height, width = values.shape[2:]
-        if is_eager_on_cpu(values) and height % 2 == width % 2 == 0:
+        if is_eager_on_cpu(values) and not any(side % 2 for side in values.shape[2:]):
             pooled: Tensor = _TanhAvgPool2d.apply(values)
             return pooled
         return tanh_avg_pool2d(values)
@@ -112,7 +113,7 @@ class ConvTanhAvgPool2d(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return `images` (N, C, H, W) as (N, out_channels, height, width), both sides halved."""
         size = self.weight.shape[2]
-        even = all((side + 2 * self.edge - size) % 2 for side in images.shape[2:])
+        even = all((side + 2 * self.edge - size) % 2 for side in images.shape[-2:])
         if not (is_eager_on_cpu(images) and even and size % 2):
             return self.by_torch(images, self.weight, self.bias)
         pooled: Tensor
@@ -152,18 +153,14 @@ Key = tuple[torch.Size, torch.dtype]
 
 
 def differentiable_gradients(
-    compute: Callable[..., Tensor], inputs: Sequence[Tensor], needed: Sequence[bool], grad: Tensor
-) -> list[Tensor | None]:
-    """Return the gradient of each needed input of `compute`, by torch, with a graph of its own.
+    compute: Callable[..., Tensor], inputs: Sequence[Tensor], gradient: Tensor
+) -> tuple[Tensor, ...]:
+    """Return the gradient of each input of `compute`, from that of its result, by torch.
 
-    `grad` is that of the result. This is the backward pass under `create_graph=True`.
+    Under `create_graph=True` it has derivatives of its own.
     """
-    with torch.enable_grad():
-        result = compute(*inputs)
-    wanted = [values for values, is_needed in zip(inputs, needed, strict=True) if is_needed]
-    graph = torch.is_grad_enabled()
-    found = iter(torch.autograd.grad(result, wanted, grad, create_graph=graph))
-    return [next(found) if is_needed else None for is_needed in needed]
+    gradients: tuple[Tensor, ...] = torch.func.vjp(compute, *inputs)[1](gradient)
+    return gradients
 
 
 class _ConvTanhAvgPool2d(torch.autograd.Function):
@@ -178,13 +175,12 @@ class _ConvTanhAvgPool2d(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        workspace, layer, needed = ctx.workspace, ctx.layer, ctx.needs_input_grad[:3]
+        workspace, layer = ctx.workspace, ctx.layer
         if torch.is_grad_enabled() or not workspace:  # of a second derivative or backward pass
-            by_torch = differentiable_gradients(layer.by_torch, ctx.saved_tensors, needed, gradient)
-            return *by_torch, None
+            return *differentiable_gradients(layer.by_torch, ctx.saved_tensors, gradient), None
         ctx.workspace = None
         gradients = workspace.backward(gradient)
-        images = workspace.folding.images() if needed[0] else None
+        images = workspace.folding.images() if ctx.needs_input_grad[0] else None
         layer.give_back(workspace)
         return images, *gradients, None
 
@@ -386,9 +382,7 @@ class _TanhAvgPool2d(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         values, pairs_of_rows = ctx.saved_tensors
         if torch.is_grad_enabled():  # of a second derivative
-            (by_torch,) = differentiable_gradients(tanh_avg_pool2d, [values], [True], gradient)
-            assert by_torch is not None  # noqa: S101
-            return by_torch
+            return differentiable_gradients(tanh_avg_pool2d, [values], gradient)[0]
         n, channels, height, width = gradient.shape
         pixels = gradient.permute(0, 2, 3, 1)
         rows = pixels.unsqueeze(3).expand(-1, -1, -1, 2, -1).reshape(n, height, 1, -1)

@@ -44,13 +44,18 @@ class FusedLeNet5(nn.Sequential):
         return images.shape[2:] == (SIDE, SIDE) and all(w.requires_grad for w in self.weights)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for copies and pickles, without the cached list of weights."""
-        return {name: value for name, value in self.__dict__.items() if name != "weights"}
+        """Return the state for copies and pickles, without the cached places of the weights."""
+        return {name: value for name, value in self.__dict__.items() if name != "places"}
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """Weight and bias of each layer."""
+        return [parameters[name] for parameters, name in self.places]  # type: ignore[misc]
 
     @functools.cached_property  # to walk through the layers takes as long as one of them
-    def weights(self) -> tuple[nn.Parameter, ...]:
-        """Weight and bias of each layer."""
-        return tuple(self.parameters())
+    def places(self) -> list[tuple[dict[str, nn.Parameter | None], str]]:
+        """Where the weights are, which may be replaced: load_state_dict(..., assign=True)."""
+        return [(each._parameters, name) for each in self.children() for name in each._parameters]
 
     @torch.no_grad()
     def with_backward(self, images: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:

@@ -28,11 +28,13 @@ def fuse(network: nn.Module) -> nn.Module:
 
 
 def _fused(module: nn.Module) -> nn.Module:
-    for name, child in module.named_children():
-        setattr(module, name, _fused(child))
+    # Not named_children, which gives a layer that is used twice only once.
+    for name, child in [*module._modules.items()]:
+        if child is not None:
+            setattr(module, name, _fused(child))
     if type(module).forward is not nn.Sequential.forward:
         return module
-    before = {k: layer for k, layer in module.named_children() if type(layer) is not nn.Identity}
+    before = {k: v for k, v in module._modules.items() if v and type(v) is not nn.Identity}
     layers = _replaced(before)
     if layers == before:
         return module

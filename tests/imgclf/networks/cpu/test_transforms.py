@@ -147,3 +147,42 @@ def test_a_leaky_relu_that_falls_stays_before_its_pooling() -> None:
     layers = nn.Sequential(nn.LeakyReLU(-1.0), nn.MaxPool2d(2))
     images = torch.linspace(-1, 1, 16).reshape(1, 1, 4, 4)
     assert torch.equal(cpu.fuse(layers)(images), layers(images))
+
+
+def test_a_layer_that_is_used_twice_is_fused_twice() -> None:
+    conv, act = nn.Conv2d(2, 2, 3).double(), nn.Tanh()
+    plain = nn.Sequential(conv, act, nn.AvgPool2d(2), conv, act, nn.AvgPool2d(2))
+    images = torch.rand(1, 2, 18, 18, dtype=torch.float64)
+    found = []
+    for network in (plain, cpu.fuse(plain)):
+        value = network(images).square().sum()
+        first = torch.autograd.grad(value, [*network.parameters()], create_graph=True)
+        second = torch.autograd.grad(first[0].square().sum(), [*network.parameters()])
+        found.append((value, *first, *second))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)
+
+
+def test_an_activation_that_is_used_twice_stays() -> None:
+    act = nn.ReLU()
+    plain = nn.Sequential(nn.Conv2d(1, 2, 3), act, nn.Conv2d(2, 2, 3), act, nn.Flatten())
+    images = torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(cpu.fuse(plain)(images), plain(images))
+
+
+def test_weights_that_were_assigned_are_used() -> None:
+    _, fused, images = lenet5({})
+    state = {name: values * 2 for name, values in fused.state_dict().items()}
+    forward, _ = cpu.without_autograd(fused, functional.cross_entropy)
+    before = forward(images)
+    fused.load_state_dict(state, assign=True)
+    assert not torch.allclose(forward(images), before)
+    torch.testing.assert_close(forward(images), fused(images))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (0, 1, 8, 8)], ids=str)
+def test_one_image_and_no_image_are_computed_by_torch(shape: tuple[int, ...]) -> None:
+    plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Tanh())
+    images = torch.rand(shape)
+    assert cpu.fuse(plain)(images).shape == plain(images).shape
+    layers = nn.Sequential(nn.Tanh(), nn.AvgPool2d(2))
+    torch.testing.assert_close(cpu.fuse(layers)(images), layers(images))
