@@ -50,7 +50,7 @@ carry: setup
 readme: setup
 	python -m experiments.readme
 
-# Start a project of your own in DIR: this one's code and tests, digits and two models, no results.
+# Start a new project in DIR: the code and tests of this one, digits and two models, no results.
 DIR ?=
 new: setup
 	python -m experiments.new_project "$(DIR)"

@@ -85,7 +85,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with results, and nothing added yet."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
-    copy(folder, "tests", "README.md")
+    copy(folder, "tests", "docs", "README.md", "CONTRIBUTING.md", "SECURITY.md")
     use_digits(folder, epochs=1)
     edit_params(folder, {"models": ["fc"]})
     run(folder, "dvc", "repro")

@@ -8,4 +8,4 @@ def test_readme_has_the_table_of_models() -> None:
     readme, results = (
         run(ROOT, "git", "show", f"HEAD:{name}").stdout for name in ("README.md", "results.md")
     )
-    assert readme_table(readme) == models_table(results)
+    assert readme_table(readme) == models_table(results), "make readme, and commit README.md"
