@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import importlib.metadata
 import subprocess
 import sys
 from collections import defaultdict
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import imgclf
+from imgclf import public
+from imgclf.provenance import code
 from tests.project import ROOT
 
 PACKAGES = ("imgclf", "experiments", "stages")
@@ -39,14 +42,25 @@ def public_names(path: Path) -> list[str]:
 def test_each_public_name_is_there_and_has_a_docstring() -> None:
     assert dir(imgclf) == sorted(imgclf.__all__)
     assert all(getattr(imgclf, name).__doc__ for name in imgclf.__all__)
+    assert {*imgclf.__all__} == {*public._PLACES}
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         imgclf.nothing  # noqa: B018
 
 
 def test_importing_the_library_imports_nothing_else() -> None:
-    code = "import sys, imgclf; print(*(name for name in sys.modules if 'imgclf' in name))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    script = "import sys, imgclf; print(*(name for name in sys.modules if 'imgclf' in name))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["imgclf"]
+
+
+def test_no_result_depends_on_what_is_public() -> None:
+    stages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").glob("*.py")]
+    assert "imgclf/public.py" not in code.code_closure(code.scan_code(ROOT), stages, {})
+
+
+def test_the_version_is_that_of_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", {"imgclf": "1.2.3"}.__getitem__)
+    assert imgclf.__version__ == "1.2.3"
 
 
 def test_no_two_modules_and_no_two_functions_have_one_name() -> None:
