@@ -22,7 +22,10 @@ from experiments.commands import command_output
 from imgclf.common.errors import UserError, exit_code
 from imgclf.common.files import write_file
 
-FOLDERS = (".ci", ".dvc", "docs", "imgclf", "stages", "experiments", "bench", "tests")
+FOLDERS = (
+    *(".ci", ".devcontainer", ".dvc", ".github", "docs"),
+    *("imgclf", "stages", "experiments", "bench", "tests"),
+)
 FILES = (
     *(".dvcignore", ".gitignore", ".secrets.baseline", "LICENSE", "Makefile", "SECURITY.md"),
     *("dvc.yaml", "pyproject.toml", "requirements.txt", "requirements-dev.txt"),
