@@ -111,7 +111,7 @@ def _stale(rows: Iterable[Row], ledger: Ledger, today: Revision) -> list[Case]:
 
 
 def _trained(case: Case, today: Revision) -> bool:
-    """Return whether the training of a case may be another: not if only its evaluation is."""
+    """Return whether the training run of a case may differ: not if only its evaluation changed."""
     made_by = read_provenance(collect.PROVENANCE, case.made_by)
     if not made_by or made_by.packages != case.row.provenance.packages:
         return True

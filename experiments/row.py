@@ -1,4 +1,4 @@
-"""One run of a study: an experiment in a clone of its own, brought back by git and DVC.
+"""One run of a study: an experiment in its own clone, brought back by git and DVC.
 
 `run` takes and returns plain frozen dataclasses, so it can be called in any thread, process or
 machine. What a row needs comes from two addresses: a git repository, which has the code and takes
@@ -71,7 +71,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row."""
+    """The outcome of a row."""
 
     row: Row
     seconds: float
@@ -219,7 +219,7 @@ def _unlock(repository: str, reference: str) -> None:
 
 
 def _configure(place: Place, clone: Path) -> None:
-    """Write what `dvc cache dir --local` and `dvc remote add --local` do, in none of the time."""
+    """Write what `dvc cache dir --local` and `dvc remote add --local` would, without DVC."""
     config = place.remote_config()
     lines = ["[cache]", f'dir = "{place.cache}"']
     lines += ["[core]", f'remote = "{config["core"]["remote"]}"'] if config else []

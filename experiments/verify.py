@@ -4,7 +4,7 @@
 
 The clone shares this repository's DVC cache for the data, and nothing else. Exit code 0 if all
 hashes in the dvc.lock of the last commit are equal but that of metrics/runs, which says how long
-the training took.
+the training run took.
 """
 
 import argparse

@@ -9,7 +9,7 @@ code is carried over by. The words and the lines stay as they are from commit to
 older one can be asked as well.
 
 A line has `model`, `epochs` (the rows of the history as text, each with the SHA-256 of the weights
-after it) and, of whole trainings, `metrics` and `predictions` (the SHA-256 of their table).
+after it) and, of whole runs, `metrics` and `predictions` (the SHA-256 of their table).
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def seen(name: str, epochs: int) -> dict[str, Any]:
-    """Return what the first `epochs` of a training give; of 0, the whole and its evaluation."""
+    """Return the results of the first `epochs` of a run; 0: the whole run and its evaluation."""
     card = cards.read_card(ASSIGNED / f"{name}.json")
     settings = card.model.training
     device = devices.prepare_device(settings.device, settings.threads, settings.deterministic)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from imgclf.common.errors import UserError
 
 _CPU_MEMORY = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
-"""The CPU's allocator has no exception of its own; the last is of sizes beyond any address."""
+"""The CPU's allocator raises RuntimeError; the last message is of sizes beyond any address."""
 _DEVICE_MEMORY = ("out of memory", "_ALLOC_FAILED")
 """Of MPS, of CUDA's driver, and of cuBLAS and cuDNN."""
 _NOT_DETERMINISTIC = " does not have a deterministic implementation"

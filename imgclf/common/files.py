@@ -88,7 +88,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _is_abandoned(path: Path, place: str, process: int) -> bool:
-    """Return whether nobody writes to a temporary path any more; if in doubt, somebody does."""
+    """Return whether no process writes to a temporary path any more; False if in doubt."""
     if place != _place():
         return time.time() - _last_change(path) > ABANDONED
     try:

@@ -9,7 +9,7 @@ from imgclf.datasets.download import PythonPackage
 from imgclf.datasets.labelled import Labelled
 
 TEST_IMAGES = 360
-"""The last fifth; the file has no split of its own."""
+"""The last fifth; the file has no test part."""
 
 
 def read_digits(folder: Path) -> tuple[Labelled, Labelled]:

@@ -14,7 +14,7 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Indices = NDArray[np.intp]
 
 CHUNK = 2**20
-"""Values that are copied at a time: a copy of everything would not fit beside a large data set."""
+"""Values that are copied at a time: a copy of a large data set would not fit into memory."""
 
 
 def check_labelled(part: str, labelled: Labelled, num_classes: int) -> None:

@@ -96,7 +96,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of a statement, or of a part of one."""
+    """The verdict on a statement, or on a part of one."""
 
     state: str
     more: int | None = None

@@ -1,6 +1,6 @@
 """Which published rows are reproduced, and the overall bias of ours.
 
-A published figure is reproduced if it is inside the 95 % interval of one new run of ours, widened
+A published value is reproduced if it is inside the 95 % interval of one new run of ours, widened
 by the rounding of the published loss. A row is reproduced if all that was published of it is.
 """
 
@@ -97,7 +97,7 @@ def _row(results: StudyResults, row: dict[str, float], decimals: int) -> Publish
 
 
 def _decimals(figure: float) -> int:
-    """Return how many decimals a published figure has; a table has those of its longest."""
+    """Return how many decimals a published value has; a table has those of its longest."""
     return 0 if math.isnan(figure) else len(f"{figure:.10g}".partition(".")[2])
 
 
@@ -124,7 +124,7 @@ class Offset:
 
 
 def accuracy_offset(found: Iterable[PublishedRow]) -> Offset | None:
-    """Return the offset of accuracies, each published figure of a configuration once."""
+    """Return the offset of accuracies, each published value of a configuration once."""
     differences = {}
     for row in found:
         if row.runs:

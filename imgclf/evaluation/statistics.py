@@ -263,7 +263,7 @@ def difference(first: Sample, second: Sample, spread: Spread | None = None) -> D
 
 
 def moderated(found: Sequence[Difference], most: float) -> list[Difference]:
-    """Return differences with variances by seeds that have learned from each other.
+    """Return differences with moderated variances by seeds (empirical Bayes).
 
     Five seeds alone have t of four degrees of freedom. If the variances of a family are alike, as
     chi-squared variables are, they are replaced by a common one; if not, each keeps its own; and

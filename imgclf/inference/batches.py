@@ -76,7 +76,7 @@ class Features(Batches):
     """Features of a frozen backbone: float32 (N, D) in place of `images`, ready to use."""
 
     def prepared(self, images: Tensor) -> Tensor:
-        """Return them as they are."""
+        """Return the features unchanged."""
         return images
 
 

@@ -20,7 +20,7 @@ def prepare_device(
     """Return the device called `name` and make computation on it deterministic.
 
     `auto` is CUDA, else Apple's MPS, else the CPU with `threads` threads. Of several processes on a
-    machine, as torchrun starts them, each gets a CUDA device of its own. Operations that torch has
+    machine, as torchrun starts them, each gets its own CUDA device. Operations that torch has
     no deterministic implementation of are errors, or with `warn` warnings. Raises `UserError` if
     the device is not there.
     """

@@ -23,7 +23,7 @@ from imgclf.settings.cards import Scaling
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 WRAPPERS = ("state_dict", "model")
-"""Keys under which training scripts save a state dict, beside an epoch or an optimiser's state."""
+"""Keys of a state dict in files that training scripts save, with an optimiser's state."""
 PREFIX = "module."
 """Of each name, where the network was wrapped into torch's DataParallel."""
 UNREADABLE = (

@@ -22,7 +22,7 @@ from imgclf.settings.strict import STRICT
 
 PACKAGES = ("imgclf", "stages")
 DIGITS = 16
-"""Of a hash: 64 bits are enough to tell versions of a file apart."""
+"""Of a hash: 64 bits distinguish all versions of a file."""
 
 Code = dict[str, str]
 """Each file with its hash, and each chosen entry of a registry with the place it stands for."""

@@ -135,7 +135,7 @@ def _alone(published: Iterable[tuple[str, Published]]) -> list[str]:
         if alone is not None and classes and alone < min(classes.values()):
             parts.append(
                 f"**{name}'s report says {percent(alone)} of validation accuracy**, "
-                f"{_chance(alone, len(classes))}beside class accuracies of at least "
+                f"{_chance(alone, len(classes))}with class accuracies of at least "
                 f"{_short(min(classes.values()))}."
             )
     return parts

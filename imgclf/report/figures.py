@@ -34,7 +34,7 @@ STYLE: dict[Any, Any] = {
     "grid.alpha": 0.3,
 }
 POINTS: dict[str, Any] = {"marker": "D", "ls": "", "color": PUBLISHED, "ms": 5, "mfc": "none"}
-"""Published figures that stand alone."""
+"""Published metrics without a history."""
 INTERVALS: dict[str, Any] = {
     "lw": 0.8,
     "marker": "o",
@@ -67,7 +67,7 @@ class ModelResults:
     """Images (N, C, H, W) uint8, actual, predicted and confidence (N,); empty if not known."""
     published: Published | None
     title: str = ""
-    """A second line of the title, as what the training was part of."""
+    """A second line of the title, such as the study of the run."""
 
 
 def draw_loss(results: ModelResults) -> Figure:
@@ -337,7 +337,7 @@ def _draw_published(axes: Axes, published: Published, columns: tuple[str, ...]) 
 
 
 def _draw_last(axes: Axes, published: Published, last: Mapping[str, float | None]) -> None:
-    """Draw figures of the last epoch as lines across, if that is all that was published."""
+    """Draw metrics of the last epoch as horizontal lines, if that is all that was published."""
     for (part, value), style in zip(last.items(), ("--", "-"), strict=True):
         if value is not None and published.history.empty:
             label = f"published: {part}, last epoch"

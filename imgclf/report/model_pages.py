@@ -64,7 +64,7 @@ class ModelReport:
     """Which test images it got right (N,); in the order of the data set."""
     published: Published | None
     run: Mapping[str, Any]
-    """The time the training took, in seconds, and the environment."""
+    """Seconds of the training run, and the environment."""
     pictures: Mapping[str, str]
     """The path of each figure, from its page."""
 
@@ -110,7 +110,7 @@ def _validation_accuracy(report: ModelReport) -> float:
 
 
 def departs_from_published(report: ModelReport) -> bool:
-    """Return whether there are published figures, and they are of another training."""
+    """Return whether there are published metrics, of a training run with other settings."""
     if report.published is None:
         return False
     theirs = report.published.figures.settings
@@ -196,7 +196,7 @@ def model_page(report: ModelReport, where: str) -> str:
 
 
 def comparison_table(report: ModelReport, published: Published | None) -> str:
-    """Return settings and figures of a model, beside those published if there are any."""
+    """Return settings and metrics of a model, next to the published ones if there are any."""
     theirs = published or Published(dataset="", figures=PublishedMetrics())
     rows = [
         *_settings_rows(flat_settings(report.settings), theirs.figures.settings),
@@ -342,7 +342,7 @@ def classes_table(classes: pd.DataFrame, published: Mapping[str, float] | None =
 
 
 def model_conclusion(report: ModelReport) -> str:
-    """Return what the figures say of a model, as sentences."""
+    """Return the conclusions from a model's metrics, as sentences."""
     metrics, history = report.metrics, report.history
     around = interval(metrics["accuracy_low"], metrics["accuracy_high"])
     sentences = [

@@ -30,7 +30,7 @@ from imgclf.settings.strict import STRICT
 NAMED = 4
 """Of more things, the number is said and a table names them."""
 FEW = 6
-"""Fewer figures cannot be said to be biased: five heads in a row have a p of 0.06."""
+"""With fewer values bias cannot be seen: five heads in a row have a p of 0.06."""
 LINES = 2
 """Of more differences behind a verdict, the page of the statement has the rest."""
 
@@ -128,7 +128,7 @@ def _bias(rows: Sequence[PublishedRow], studies: Sequence[StudyResults]) -> list
     }
     known = {name: each for name, each in offsets.items() if each[0]}
     parts = [
-        f"{name} {show(found.median)}{unit} ({len(found.differences)} figures; "
+        f"{name} {show(found.median)}{unit} ({len(found.differences)} values; "
         f"sign test p {found.sign_p:.2g}, Wilcoxon p {found.wilcoxon_p:.2g})"
         for name, (found, show, unit) in known.items()
         if found
@@ -213,7 +213,7 @@ def statements_table(
 
 def _tables(verdicts: Sequence[Verdict]) -> str:
     kinds = {each.tables for each in verdicts}
-    notes = {"validation": "runs with validation", "published": "published figures alone"}
+    notes = {"validation": "runs with validation", "published": "published values alone"}
     told = [text for kind, text in notes.items() if kind in kinds]
     return f" ({join_words(told)})" if told else ""
 
@@ -308,7 +308,7 @@ def _made_by(studies: Sequence[StudyResults], today: Today) -> str:
 
 
 def environment_page(reports: Sequence[ModelReport], sources: Sequence[Source]) -> str:
-    """Return the environment of the models, beside those of what was published."""
+    """Return the environment of the models, next to the published ones."""
     theirs = {
         f"published, {source.of}": {key: str(value) for key, value in source.environment.items()}
         for source in sources

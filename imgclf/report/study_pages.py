@@ -412,7 +412,7 @@ def networks_section(results: StudyResults, pictures: Mapping[str, str]) -> list
 def network_report(
     results: StudyResults, network: NetworkResults, pictures: Mapping[str, str]
 ) -> ModelReport:
-    """Return the report of a network; its figures are means over the seeds."""
+    """Return the report of a network; its metrics are means over the seeds."""
     runs, first = network.runs, dict(network.runs.iloc[0])
     value = str(first["value"])
     names = [name for name in (*(metric.name for metric in METRICS), "loss") if name in runs]

@@ -28,7 +28,7 @@ Entry = TypeVar("Entry")
 
 @settings_dataclass(frozen=True, kw_only=True, config=STRICT)
 class PublishedMetrics:
-    """The figures published of one network; None or empty where there is none."""
+    """The metrics published of one network; None or empty where there is none."""
 
     settings: dict[str, Any] = Field(default_factory=dict)
     """By the names of params.yaml, those of the data set's entry among them."""
@@ -43,7 +43,7 @@ class PublishedMetrics:
     train_accuracy: Share | None = None
     best_epoch: int | None = None
     validation_accuracy: Share | None = None
-    """Given by itself, apart from the history."""
+    """Published separately from the history."""
     parameters: int | None = None
     """Published as "about" so many."""
     run_time: str = ""
@@ -90,7 +90,7 @@ class Published:
     images: tuple[int, int] = (0, 0)
     """How many training and validation images there were."""
     remark: str = ""
-    """What is different about the data that the figures stand beside."""
+    """How the data of our results differ from the published data."""
 
     @property
     def last(self) -> Mapping[str, float]:

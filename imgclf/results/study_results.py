@@ -181,7 +181,7 @@ class StudyResults:
 
     @property
     def as_published(self) -> bool:
-        """Whether published figures can be compared with these without saying why not."""
+        """Whether published values can be compared with these without a caveat."""
         if not self.networks:
             return self.replicates
         return all(network.as_published for network in self.networks if network.published)
@@ -348,7 +348,7 @@ def _network(
 
 
 def _of_networks(networks: list[NetworkResults]) -> pd.DataFrame:
-    """Return the published figures of networks as a study's are."""
+    """Return the published metrics of networks in the form of a study's."""
     rows = [
         {
             "value": network.runs["value"].iloc[0],

@@ -128,7 +128,7 @@ def read_card(path: Path) -> ModelCard:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class _Rest:
-    """What of a card has no dataclass of its own."""
+    """The parts of a card that have no dataclass."""
 
     launcher: str
     packages: dict[str, str]

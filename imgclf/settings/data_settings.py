@@ -44,7 +44,7 @@ class FolderSettings(DataSettings):
     channels: Literal[1, 3] = 3
     """Grey or colour."""
     test_images: Annotated[int, Field(ge=0)] = 0
-    """How many images are held out for testing if the folder has no `test` of its own."""
+    """How many images are held out for testing if the folder has no `test`."""
     max_corrupt: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """The share of files that may be unreadable; they are left out."""
 

@@ -35,7 +35,7 @@ class SchedulerSettings:
     """How the learning rate moves; every schedule is stepped once per optimiser step."""
 
     name: SchedulerName = "none"
-    """`cosine` falls from `lr` to 0 over the whole training; `one_cycle` peaks at `lr`."""
+    """`cosine` falls from `lr` to 0 over the whole run; `one_cycle` peaks at `lr`."""
     step_size: Annotated[int, Field(ge=1, lt=2**31)] = 100
     """Optimiser steps between two multiplications by `gamma` (`step` alone)."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -52,7 +52,7 @@ class TrainingSettings:
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 100
     optimizer: OptimizerName = "adam"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Of `sgd` and `rmsprop`; Adam has moments of its own and ignores it."""
+    """Of `sgd` and `rmsprop`; ignored by Adam."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     loss: LossName = "cross_entropy"
     scheduler: SchedulerSettings = Field(default_factory=SchedulerSettings)
@@ -60,11 +60,11 @@ class TrainingSettings:
     """Which weights are kept: those of the epoch with the best validation accuracy, or the last."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Threads of one training on the CPU. Part of the result: sums are split by thread."""
+    """Threads of a training run on the CPU. Part of the result: sums are split by thread."""
     train_images: Annotated[int, Field(ge=0)] = 0
     """How many training images are used, in the proportions of the classes; 0: all of them."""
     image_size: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Height and width that images are resized to on the device; 0: as they are."""
+    """Height and width that images are resized to on the device; 0: not resized."""
     flip: bool = False
     """Half of the images are mirrored, left to right; this and the next two in training alone."""
     crop: Annotated[int, Field(ge=0, le=1024)] = 0

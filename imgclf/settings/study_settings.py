@@ -41,7 +41,7 @@ class Study:
     note: str = ""
     """What a reader of the results should know."""
     published: str = ""
-    """Whose published figures stand beside these: a name in published/studies; by default its own.
+    """The published table to compare with: a name in published/studies; by default this study's.
     """
     varies: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(default_factory=dict)
     """The values of each parameter; of several, every combination."""

@@ -44,7 +44,7 @@ def best_epoch(epochs: list[Epoch], select: Literal["best", "last"]) -> Epoch:
 
 
 def training_summary(epochs: list[Epoch], kept: Epoch) -> dict[str, float | int | None]:
-    """Return the last training loss and accuracy, and the validation figures of the kept epoch."""
+    """Return the last training loss and accuracy, and the validation metrics of the kept epoch."""
     last = epochs[-1]
     values = {
         "epochs": last.epoch,

@@ -39,7 +39,7 @@ def begin_training(
     group: Processes,
     cache: Path | None = None,
 ) -> Training:
-    """Return the training of the model in `card`, with nothing trained yet.
+    """Return the training run of the model in `card`, before its first epoch.
 
     `data` has the arrays and `initial` the sets of weights that the card names; features of a
     frozen backbone are kept in the folder `cache`.
