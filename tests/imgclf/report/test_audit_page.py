@@ -91,8 +91,8 @@ def test_no_confusion_matrix_has_a_larger_f1() -> None:
 @pytest.mark.parametrize(
     ("alone", "sentence"),
     [
-        (0.505, "**net's report says 50.50 % of validation accuracy**, chance level, beside class"),
-        (0.7, "says 70.00 % of validation accuracy**, beside class accuracies of at least 80.0 %."),
+        (0.505, "**net's report says 50.50 % of validation accuracy**, chance level, with class"),
+        (0.7, "says 70.00 % of validation accuracy**, with class accuracies of at least 80.0 %."),
     ],
 )
 def test_an_impossible_validation_accuracy_is_named(alone: float, sentence: str) -> None:
