@@ -128,7 +128,7 @@ def _bias(rows: Sequence[PublishedRow], studies: Sequence[StudyResults]) -> list
     }
     known = {name: each for name, each in offsets.items() if each[0]}
     parts = [
-        f"{name} {show(found.median)}{unit} ({len(found.differences)} values; "
+        f"{name} {show(found.median)}{unit} ({_count(found.differences)}; "
         f"sign test p {found.sign_p:.2g}, Wilcoxon p {found.wilcoxon_p:.2g})"
         for name, (found, show, unit) in known.items()
         if found
@@ -141,6 +141,10 @@ def _bias(rows: Sequence[PublishedRow], studies: Sequence[StudyResults]) -> list
     verdict = f"A bias is seen in {join_words(biased)}" if biased else verdict
     start = "**Bias.** Median offset of ours from what was published:"
     return [f"{start} {'; '.join(parts)}. {verdict}."]
+
+
+def _count(differences: Sequence[float]) -> str:
+    return f"{len(differences)} value{'s' if len(differences) != 1 else ''}"
 
 
 def _is_biased(found: Offset) -> bool:
