@@ -62,7 +62,7 @@ def _check_digest(archive: Path, digest: str) -> None:
 def read_image_folder(
     folder: Path, settings: FolderSettings
 ) -> tuple[list[str], Labelled, Labelled]:
-    """Return class names, training and test part of what `fetch` put into `folder`.
+    """Return class names, training and test part of what `fetch_image_folder` put into `folder`.
 
     Images are (N, channels, image_size, image_size). Each is turned upright as its EXIF data say
     and, if it has another size, resized to the square by bilinear interpolation with antialiasing;

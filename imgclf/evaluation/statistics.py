@@ -1,5 +1,7 @@
 """Statistics of training runs: intervals, tests of bias, differences of two values, power.
 
+Intervals of one run's accuracy, by its test images, are in metrics.py (Wilson).
+
 Two things make two runs differ when neither is better: the seed (initial weights and the order of
 the images) and which images happen to be in the test set. Both count in every comparison here, by
 the two-way random-effects model with crossed seeds and images: the accuracy of seed s on image i is

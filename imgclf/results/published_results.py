@@ -148,7 +148,7 @@ def load_published(folder: Path, dataset: str) -> dict[str, Published]:
 def published_remark(folder: Path, dataset: str) -> str:
     """Return what results on a data set must say of it, if it is nearly another one; else nothing.
 
-    Raises `UserError` as `load`.
+    Raises `UserError` as `load_published`.
     """
     return next((each.remark for each in load_published(folder, dataset).values()), "")
 

@@ -184,7 +184,7 @@ def backbone_model(model: Model) -> Model:
 
 
 def model_values(model: Model) -> dict[str, Any]:
-    """Return the flat settings of `model`, all filled in: what `read` makes the same model of."""
+    """Return the flat settings of `model`, all filled in: what `read_model` takes."""
     network = {"network": model.network_name} | asdict(model.network)
     return {"dataset": model.dataset} | network | asdict(model.training)
 
@@ -212,7 +212,7 @@ def weights_identity(model: Model) -> str:
 
 
 def model_of_values(name: str, described: Mapping[str, Any]) -> Model:
-    """Return the model whose flat settings `describe` gave, as recorded in a table."""
+    """Return the model whose flat settings `model_values` gave, as recorded in a table."""
     known = {"validation_images"}  # of the data, recorded beside them
     entry = {key: value for key, value in described.items() if key not in known}
     return read_model(name, entry, [str(entry.get("dataset"))], TrainingSettings())

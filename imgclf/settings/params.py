@@ -1,8 +1,8 @@
 """params.yaml as checked, frozen dataclasses.
 
-The top level holds the settings of every training; an entry of `zoo` names a data set and a
-network and may override any of them. `parse` checks the whole file, whatever is asked of it, so
-that a mistake is found before anything starts.
+The top level holds the settings of every training run; an entry of `zoo` names a data set and a
+network and may override any of them. `parse_params` checks the whole file, whatever is asked of
+it, so that a mistake is found before anything starts.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def parse_params(text: str) -> Params:
 
 
 def check_params(values: Mapping[str, Any]) -> Params:
-    """Return the parameters in `values`, as YAML has them; raise `UserError` as `parse` does."""
+    """Return the parameters in `values`, as YAML has them; errors are those of `parse_params`."""
     for key in _STRUCTURE:
         if key not in values:
             raise UserError(f"{key}: is missing")

@@ -60,7 +60,7 @@ def parse_study(text: str) -> Study:
 
 
 def with_fixed(study: Study, changes: Mapping[str, object]) -> Study:
-    """Return the study with more parameters of every run; raise `UserError` as `parse` does."""
+    """Return the study with more parameters of every run; errors are those of `parse_study`."""
     if not changes:
         return study
     values = asdict(study) | {"fixed": {**study.fixed, **changes}}

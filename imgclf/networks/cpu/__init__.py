@@ -1,7 +1,6 @@
 """The same networks, faster on a CPU: a pass over the modules of any network.
 
-Delete this folder and the lines that call `fuse` and `without_autograd`, and everything works,
-slower.
+Without `fuse` and `without_autograd` everything works, slower.
 """
 
 from imgclf.networks.cpu.fusion import fuse
